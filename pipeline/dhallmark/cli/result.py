@@ -1,0 +1,25 @@
+"""What a command returns: one value, printed as text for people or as JSON for machines.
+
+Commands print nothing themselves. Standard output holds the result alone; progress and diagnostics go to standard
+error, so that a pipe gets nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import RenderableType
+
+from dhallmark.errors import ExitCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The outcome of a command."""
+
+    data: Mapping[str, object]
+    """What `--output json` prints; its `schema` names format and version, such as `dhallmark.dev/plan/v1`."""
+    text: RenderableType
+    """What `--output text` prints."""
+    exit_code: ExitCode = ExitCode.OK

@@ -1,0 +1,1 @@
+"""`dhallmark.yaml` and the policy file: typed, strict, and with errors that name file, line and field."""

@@ -1,0 +1,152 @@
+"""The model of `dhallmark.yaml`. Unknown keys are errors; paths are relative to the file, with `/`."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+_SEMVER = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?$"
+)
+"""Semantic Versioning 2.0.0 without build metadata: "+" is no character of an OCI tag."""
+
+
+def _relative(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\\" in text or not text or "\0" in text:
+        raise ValueError("must be a relative path inside the folder of dhallmark.yaml, without '..'")
+    return str(path)
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+"""A path inside the project, relative to the folder of `dhallmark.yaml`."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
+"""A DNS label of at most 53 characters: what Helm allows as a release name, OCI in a path, Kubernetes in a label."""
+Version = Annotated[str, Field(pattern=_SEMVER)]
+Repository = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$")]
+"""An OCI repository path without its registry (OCI distribution-spec 1.1, "Pulling manifests")."""
+
+
+class Model(BaseModel):
+    """Base of all models that users write: strict, frozen, unknown keys refused, camelCase in YAML."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Source(Model):
+    """Where the Dhall comes from; recorded in the provenance."""
+
+    repository: str
+    """URI of the Git repository, as a verifier will see it in the certificate, such as
+    https://github.com/acme/platform."""
+
+
+class Environment(Model):
+    """One environment: the values that every application is applied to."""
+
+    values: RelativePath | None = None
+    """Dhall file whose value each application's function is applied to. Without it, entries are used as they are."""
+    namespace: Name | None = None
+    """Namespace that the charts are meant for; recorded, not written into objects."""
+
+
+class Chart(Model):
+    """What goes into an application's `Chart.yaml` beside its name and version."""
+
+    description: str = ""
+    app_version: str | None = None
+    """Version of the software that the chart deploys."""
+    values: RelativePath | None = None
+    """A Helm values file that becomes the chart's `values.yaml`."""
+    templated: bool = False
+    """True where strings of the objects are meant for Helm's template engine (`{{ .Values.… }}`). Otherwise they are
+    escaped, so that Helm prints them as they are."""
+
+
+class Application(Model):
+    """One Dhall entry point that yields Kubernetes objects, and becomes one Helm chart per environment."""
+
+    entry: RelativePath
+    """Dhall file: a function from the environment's values to a list of objects, or the list itself."""
+    layer: Name
+    """The layer that it stands in; layers are applied in the order in which `layers` lists them."""
+    environments: tuple[Name, ...] | None = None
+    """The environments that it goes to. All of them where this is not given."""
+    chart: Chart = Chart()
+
+
+class Publish(Model):
+    """Where artifacts go."""
+
+    registry: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a-fA-F:]+\](:[0-9]{1,5})?$")]
+    """Host and port of the registry."""
+    repository: Repository
+    """Prefix of the repositories that consumers read."""
+    staging: Repository
+    """Prefix of the staging repositories; nothing that deploys may read them."""
+    plain_http: bool = False
+    """True for a registry without TLS; meant for the lab."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.repository == self.staging or self.staging.startswith(self.repository + "/"):
+            raise ValueError("staging must stand outside repository: what lies below repository, consumers can read")
+        return self
+
+
+class Signing(Model):
+    """How statements are signed."""
+
+    mode: Literal["keyless"] = "keyless"
+    """`keyless`: an OIDC token gives a short-lived certificate (Fulcio)."""
+    trust_config: RelativePath | None = None
+    """A Sigstore ClientTrustConfig of a private instance. The public instance where this is not given."""
+
+
+class Config(Model):
+    """The whole of `dhallmark.yaml`."""
+
+    schema_version: Literal[1]
+    """Version of this file's format."""
+    project: Name
+    """Name of the platform; becomes the name of each environment's umbrella chart."""
+    version: Version
+    """Version of the release; becomes the version of every chart and the tag of every artifact."""
+    source: Source
+    layers: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The layers, first applied first."""
+    environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+    applications: Annotated[dict[Name, Application], Field(min_length=1)]
+    publish: Publish
+    signing: Signing = Signing()
+    policy: RelativePath
+    """The policy file: who may sign what, and what a consumer must check."""
+
+    @model_validator(mode="after")
+    def _refers_to_what_exists(self) -> Self:
+        if len(set(self.layers)) != len(self.layers):
+            raise ValueError("layers: a layer stands twice")
+        for name, application in self.applications.items():
+            if name == self.project:
+                raise ValueError(f"applications.{name}: the umbrella chart has this name (project)")
+            if application.layer not in self.layers:
+                raise ValueError(
+                    f"applications.{name}.layer: no layer {application.layer!r}; layers: {', '.join(self.layers)}"
+                )
+            for environment in application.environments or ():
+                if environment not in self.environments:
+                    raise ValueError(
+                        f"applications.{name}.environments: no environment {environment!r}; "
+                        f"environments: {', '.join(self.environments)}"
+                    )
+        return self

@@ -1,0 +1,47 @@
+"""A consumer: a verifier that decides in production, behind one narrow interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dhallmark.digest import Digest
+from dhallmark.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a consumer is asked about: an artifact in a registry, and what it must be checked against."""
+
+    repository: str
+    """Registry host, port and repository, without tag or digest."""
+    digest: Digest
+    trusted_root: Path
+    """A Sigstore trusted_root.json."""
+    policy: Path
+    """A dhallmark policy file; a consumer with a language of its own gets what it can express of it."""
+    subject_name: str = ""
+    """The name that the artifact must have in its statements, which binds it to its environment."""
+    plain_http: bool = False
+
+
+class Consumer(Protocol):
+    """Asks one real verifier for its verdict."""
+
+    @property
+    def name(self) -> str:
+        """A short name, such as `cosign`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The version that runs, by its own word."""
+        ...
+
+    async def verify(self, target: Target) -> Verdict:
+        """The consumer's verdict; an answer that cannot be read is `indeterminate(consumer.unreadable)`.
+
+        Raises nothing but cancellation: a consumer that is missing, crashes or hangs is `indeterminate`, too.
+        """
+        ...

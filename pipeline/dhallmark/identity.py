@@ -1,0 +1,45 @@
+"""Who signed: the identity that Fulcio wrote into a certificate.
+
+Source: Fulcio's docs/oid-info.md, OIDs below 1.3.6.1.4.1.57264.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+EXTENSION_OIDS: Mapping[str, str] = MappingProxyType(
+    {
+        "buildSignerURI": "1.3.6.1.4.1.57264.1.9",
+        "buildSignerDigest": "1.3.6.1.4.1.57264.1.10",
+        "runnerEnvironment": "1.3.6.1.4.1.57264.1.11",
+        "sourceRepositoryURI": "1.3.6.1.4.1.57264.1.12",
+        "sourceRepositoryDigest": "1.3.6.1.4.1.57264.1.13",
+        "sourceRepositoryRef": "1.3.6.1.4.1.57264.1.14",
+        "sourceRepositoryIdentifier": "1.3.6.1.4.1.57264.1.15",
+        "sourceRepositoryOwnerURI": "1.3.6.1.4.1.57264.1.16",
+        "sourceRepositoryOwnerIdentifier": "1.3.6.1.4.1.57264.1.17",
+        "buildConfigURI": "1.3.6.1.4.1.57264.1.18",
+        "buildConfigDigest": "1.3.6.1.4.1.57264.1.19",
+        "buildTrigger": "1.3.6.1.4.1.57264.1.20",
+        "runInvocationURI": "1.3.6.1.4.1.57264.1.21",
+        "sourceRepositoryVisibility": "1.3.6.1.4.1.57264.1.22",
+    }
+)
+"""The extensions that hold a DER UTF8String, by the name that policies use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a certificate says of its owner."""
+
+    issuer: str
+    """The OIDC issuer's URL."""
+    subject: str
+    """The one subject alternative name: a URI, an e-mail address or Fulcio's otherName."""
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    """The extensions that are there, by the names of EXTENSION_OIDS."""
+
+    def to_json(self) -> dict[str, object]:
+        return {"issuer": self.issuer, "subject": self.subject, "extensions": dict(self.extensions)}

@@ -1,0 +1,261 @@
+"""Every reason that a verdict of dhallmark's can give: the catalogue.
+
+A code is stable once released: it is `<what was checked>.<what was found>`. A control names the code that it must
+give, so a code that nothing can provoke fails the build (CONTROLS.md, "Mutation gate").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Reason(StrEnum):
+    """The code of a reason. The text after it is in `CATALOGUE`."""
+
+    # The artifact and the signatures on it
+    SIGNATURE_NONE = "signature.none"
+    SIGNATURE_INVALID = "signature.invalid"
+    SIGNATURE_KIND = "signature.kind"
+    ENVELOPE_MALFORMED = "envelope.malformed"
+    ENVELOPE_PAYLOAD_TYPE = "envelope.payload-type"
+    BUNDLE_MALFORMED = "bundle.malformed"
+    ARTIFACT_DIGEST_MISMATCH = "artifact.digest-mismatch"
+    ARTIFACT_CONTENT_MISMATCH = "artifact.content-mismatch"
+
+    # The certificate and the identity in it
+    CERTIFICATE_UNTRUSTED = "certificate.untrusted"
+    CERTIFICATE_OUTSIDE_VALIDITY = "certificate.outside-validity"
+    CERTIFICATE_PROFILE = "certificate.profile"
+    CERTIFICATE_SCT = "certificate.sct"
+    IDENTITY_ISSUER_MISMATCH = "identity.issuer-mismatch"
+    IDENTITY_SUBJECT_MISMATCH = "identity.subject-mismatch"
+    IDENTITY_EXTENSION_MISMATCH = "identity.extension-mismatch"
+
+    # The log and the time
+    LOG_ENTRY_MISSING = "log.entry-missing"
+    LOG_ENTRY_MISMATCH = "log.entry-mismatch"
+    LOG_INCLUSION = "log.inclusion"
+    LOG_CHECKPOINT = "log.checkpoint"
+    LOG_ORIGIN = "log.origin"
+    TIMESTAMP_MISSING = "timestamp.missing"
+    TIMESTAMP_INVALID = "timestamp.invalid"
+
+    # The statement, the layout, the policy
+    STATEMENT_MALFORMED = "statement.malformed"
+    STATEMENT_MISSING = "statement.missing"
+    STATEMENT_PREDICATE = "statement.predicate"
+    SUBJECT_MISMATCH = "subject.mismatch"
+    SUBJECT_NAME = "subject.name"
+    SUBJECT_TOO_MANY = "subject.too-many"
+    PROVENANCE_SOURCE = "provenance.source"
+    PROVENANCE_BUILDER = "provenance.builder"
+    PROVENANCE_DIRTY = "provenance.dirty"
+    PROVENANCE_CLAIM_MISMATCH = "provenance.claim-mismatch"
+    STEP_MISSING = "step.missing"
+    STEP_CHAIN = "step.chain"
+    TEST_RESULT_FAILED = "test-result.failed"
+
+    # Nothing may be concluded
+    NOTHING_CHECKED = "check.none"
+    REGISTRY_UNAVAILABLE = "registry.unavailable"
+    REGISTRY_LISTING_INCOMPLETE = "registry.listing-incomplete"
+    REGISTRY_TAG_MOVED = "registry.tag-moved"
+    CONSUMER_UNREADABLE = "consumer.unreadable"
+    CONSUMER_UNAVAILABLE = "consumer.unavailable"
+    CONSUMER_REFUSED = "consumer.refused"
+    ISOLATION_UNAVAILABLE = "isolation.unavailable"
+    FORMAT_UNSUPPORTED = "format.unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonInfo:
+    """What a person needs to know of a reason."""
+
+    summary: str
+    """One sentence: what the check found."""
+    remedy: str
+    """What to do about it, for who sees it at night."""
+    indeterminate: bool = False
+    """True where the check could not look: the verdict is `indeterminate`, not `rejected`."""
+
+
+CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
+    {
+        Reason.SIGNATURE_NONE: ReasonInfo(
+            "A complete listing shows no signature on the artifact.",
+            "Publish it with `dhallmark release`; if it was signed, ask who pushed over it.",
+        ),
+        Reason.SIGNATURE_INVALID: ReasonInfo(
+            "The signature does not fit the payload and the key.",
+            "Treat the bundle as tampered with; fetch it again from where it was published.",
+        ),
+        Reason.SIGNATURE_KIND: ReasonInfo(
+            "The bundle holds a bare message signature where a DSSE envelope is required.",
+            "Sign a statement instead of the bare artifact.",
+        ),
+        Reason.ENVELOPE_MALFORMED: ReasonInfo(
+            "The DSSE envelope breaks its format: no signature, several, or an undecodable payload.",
+            "Treat the bundle as tampered with.",
+        ),
+        Reason.ENVELOPE_PAYLOAD_TYPE: ReasonInfo(
+            "The DSSE payload type is not application/vnd.in-toto+json.",
+            "Sign an in-toto statement.",
+        ),
+        Reason.BUNDLE_MALFORMED: ReasonInfo(
+            "The file is not a Sigstore bundle.", "Check that the right file was given; fetch it again."
+        ),
+        Reason.ARTIFACT_DIGEST_MISMATCH: ReasonInfo(
+            "The bytes served are not those of the digest asked for.",
+            "The registry or something before it changed the artifact: stop, and compare with another copy.",
+        ),
+        Reason.ARTIFACT_CONTENT_MISMATCH: ReasonInfo(
+            "A file of the artifact differs from the one that the provenance names, or is not named there.",
+            "Compare the file with the one in the release; publish again from the source.",
+        ),
+        Reason.CERTIFICATE_UNTRUSTED: ReasonInfo(
+            "The certificate does not lead to an authority of the trust root.",
+            "Check that the trust root is of the instance that signed.",
+        ),
+        Reason.CERTIFICATE_OUTSIDE_VALIDITY: ReasonInfo(
+            "No verified time lies in the validity of the certificate and its chain.",
+            "Sign again; check the clocks of the timestamp authority and of Fulcio.",
+        ),
+        Reason.CERTIFICATE_PROFILE: ReasonInfo(
+            "The certificate is not one for code signing.", "Use a certificate that Fulcio issued."
+        ),
+        Reason.CERTIFICATE_SCT: ReasonInfo(
+            "The certificate has no timestamp of a trusted certificate transparency log.",
+            "Check the CT log of the instance and its key in the trust root.",
+        ),
+        Reason.IDENTITY_ISSUER_MISMATCH: ReasonInfo(
+            "The certificate's OIDC issuer is not one that the policy allows for this statement.",
+            "Check from which CI it was signed; change the policy only if that CI is meant.",
+        ),
+        Reason.IDENTITY_SUBJECT_MISMATCH: ReasonInfo(
+            "The certificate's subject is not one that the policy allows for this statement.",
+            "Check which workflow signed; change the policy only if that workflow is meant.",
+        ),
+        Reason.IDENTITY_EXTENSION_MISMATCH: ReasonInfo(
+            "A Fulcio extension of the certificate differs from what the policy demands.",
+            "Check repository, ref, trigger and commit of the run that signed.",
+        ),
+        Reason.LOG_ENTRY_MISSING: ReasonInfo(
+            "The bundle has no entry of a trusted transparency log.",
+            "Sign again with the log reachable; check the log's key in the trust root.",
+        ),
+        Reason.LOG_ENTRY_MISMATCH: ReasonInfo(
+            "The transparency log entry is about other content.", "Treat the bundle as forged."
+        ),
+        Reason.LOG_INCLUSION: ReasonInfo(
+            "The inclusion proof does not lead to the checkpoint's root hash, or is missing.",
+            "Fetch the bundle again; if it stays so, treat it as forged.",
+        ),
+        Reason.LOG_CHECKPOINT: ReasonInfo(
+            "The checkpoint is missing or not signed by a log of the trust root.",
+            "Fetch the bundle again; if it stays so, treat it as forged.",
+        ),
+        Reason.LOG_ORIGIN: ReasonInfo(
+            "The checkpoint's origin is not the log that the trust root names.",
+            "Check `baseUrl` of the log in the trust root against the host name that the log was started with.",
+        ),
+        Reason.TIMESTAMP_MISSING: ReasonInfo(
+            "No trusted time: neither a signed timestamp nor an integrated time with its promise.",
+            "Sign with a timestamp authority; Rekor v2 gives no time of its own.",
+        ),
+        Reason.TIMESTAMP_INVALID: ReasonInfo(
+            "A signed timestamp is of other bytes, of an untrusted authority, doubled, or one of too many.",
+            "Check the timestamp authority's chain in the trust root; otherwise treat the bundle as forged.",
+        ),
+        Reason.STATEMENT_MALFORMED: ReasonInfo(
+            "The signed payload is not an in-toto Statement v1.", "Sign a statement of that type."
+        ),
+        Reason.STATEMENT_MISSING: ReasonInfo(
+            "No valid statement of a predicate type that the policy requires.",
+            "Release again; check that every referrer was copied on promotion.",
+        ),
+        Reason.STATEMENT_PREDICATE: ReasonInfo(
+            "The predicate does not fit the schema of its type.",
+            "Release again with this version of dhallmark.",
+        ),
+        Reason.SUBJECT_MISMATCH: ReasonInfo(
+            "No subject of the statement has the artifact's digest: it was made for another artifact.",
+            "Treat the bundle as replayed.",
+        ),
+        Reason.SUBJECT_NAME: ReasonInfo(
+            "The subject's name is not that of this artifact in this environment.",
+            "An attestation of another environment was used; release for this one.",
+        ),
+        Reason.SUBJECT_TOO_MANY: ReasonInfo(
+            "The statement has more subjects than the policy allows.",
+            "Split the release, or raise the limit.",
+        ),
+        Reason.PROVENANCE_SOURCE: ReasonInfo(
+            "The provenance names another source repository or revision than the policy demands.",
+            "Build from the repository that the policy names.",
+        ),
+        Reason.PROVENANCE_BUILDER: ReasonInfo(
+            "The provenance names a builder that the policy does not allow.", "Build where the policy says."
+        ),
+        Reason.PROVENANCE_DIRTY: ReasonInfo(
+            "The release was made from a tree with uncommitted changes.", "Commit, and release the commit."
+        ),
+        Reason.PROVENANCE_CLAIM_MISMATCH: ReasonInfo(
+            "The predicate claims something else than the certificate's extensions prove.",
+            "Do not trust the predicate; find the job that signed it.",
+        ),
+        Reason.STEP_MISSING: ReasonInfo(
+            "A step that the policy requires has no link by an allowed identity.", "Release with every step."
+        ),
+        Reason.STEP_CHAIN: ReasonInfo(
+            "What one step used is not what the step before it made.",
+            "Something changed files between two steps: find out what, and release again.",
+        ),
+        Reason.TEST_RESULT_FAILED: ReasonInfo(
+            "A test result on the artifact says FAILED.", "Read the result; release a mended version."
+        ),
+        Reason.NOTHING_CHECKED: ReasonInfo(
+            "Nothing was checked, which is never success.", "Name at least one artifact.", indeterminate=True
+        ),
+        Reason.REGISTRY_UNAVAILABLE: ReasonInfo(
+            "The registry did not answer, or answered with an error.",
+            "Check the network, the credentials and the registry, and run it again.",
+            indeterminate=True,
+        ),
+        Reason.REGISTRY_LISTING_INCOMPLETE: ReasonInfo(
+            "The list of referrers is cut off, malformed, or from a server that cannot give it.",
+            "Check what stands between you and the registry, and run it again.",
+            indeterminate=True,
+        ),
+        Reason.REGISTRY_TAG_MOVED: ReasonInfo(
+            "The tag no longer names the digest that was checked.",
+            "Someone moved the tag: use the digest, and find out who.",
+        ),
+        Reason.CONSUMER_UNREADABLE: ReasonInfo(
+            "The consumer's answer is none that this version knows how to read.",
+            "Look at its own words in the report; check the consumer's version.",
+            indeterminate=True,
+        ),
+        Reason.CONSUMER_UNAVAILABLE: ReasonInfo(
+            "The consumer could not be run, or did not end in its time.",
+            "Install it, or give it more time.",
+            indeterminate=True,
+        ),
+        Reason.CONSUMER_REFUSED: ReasonInfo(
+            "The consumer refused, for a cause that it does not tell apart.",
+            "Look at its own words in the report.",
+        ),
+        Reason.ISOLATION_UNAVAILABLE: ReasonInfo(
+            "The engine or the kernel refused the isolation that a control needs.",
+            "Run it where user or network namespaces are allowed.",
+            indeterminate=True,
+        ),
+        Reason.FORMAT_UNSUPPORTED: ReasonInfo(
+            "The bundle or its log entry has a version that this verifier does not read.",
+            "Update dhallmark, or sign in a format that it reads.",
+            indeterminate=True,
+        ),
+    }
+)

@@ -1,0 +1,118 @@
+"""JSON as RFC 8259 leaves no room for two readings: one meaning a text, or an error.
+
+Parsers disagree about duplicate keys, NaN, byte order marks, lone surrogates and huge numbers; an attacker uses
+the disagreement to show one document to the verifier and another to the consumer (control S13).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from dhallmark.errors import FormatError
+
+MAX_DEPTH = 64
+MAX_BYTES = 64 * 1024 * 1024
+_MAX_INTEGER_DIGITS = 40
+
+
+def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
+    """Parse `content`, which must be UTF-8 without a byte order mark. Raises FormatError, never anything else."""
+    if len(content) > max_bytes:
+        raise FormatError(f"{what}: {len(content)} bytes is more than the {max_bytes} allowed")
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise FormatError(f"{what}: starts with a byte order mark")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{what}: not UTF-8 at byte {error.start}") from error
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(text, what=what)
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what}: {error}") from error
+    if "\\u" in text:
+        _refuse_surrogates(value, what=what)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_INTEGER_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:40]} is out of range")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:100]!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_real
+)
+
+
+def _check_depth(text: str, *, what: str) -> None:
+    """Refuse nesting before the parser recurses into it. Brackets inside strings do not count."""
+    depth = 0
+    in_string = False
+    escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise FormatError(f"{what}: nested deeper than {MAX_DEPTH}")
+        elif character in "]}":
+            depth -= 1
+
+
+def _refuse_surrogates(value: object, *, what: str) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise FormatError(f"{what}: a lone surrogate in a string") from error
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_surrogates(key, what=what)
+            _refuse_surrogates(item, what=what)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_surrogates(item, what=what)
+
+
+def dump(value: object) -> bytes:
+    """`value` as stable JSON: sorted keys, two spaces, a final newline, UTF-8. For files that people read."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def dump_compact(value: object) -> bytes:
+    """`value` as stable JSON without white space. For bytes that are signed or hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

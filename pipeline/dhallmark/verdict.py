@@ -1,0 +1,128 @@
+"""What a check says: `accepted`, `rejected(reason)` or `indeterminate(reason)`; never a bare boolean.
+
+A verdict is a tree. A leaf is one check with what it saw; a node's outcome follows from what is below it, and a node
+with nothing below it is `indeterminate(check.none)`: nothing verified is never success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dhallmark.errors import ExitCode
+from dhallmark.reasons import CATALOGUE, Reason
+
+
+class Outcome(StrEnum):
+    """The three things that a check can say."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    INDETERMINATE = "indeterminate"
+
+
+_EXIT_CODES = {
+    Outcome.ACCEPTED: ExitCode.OK,
+    Outcome.REJECTED: ExitCode.REJECTED,
+    Outcome.INDETERMINATE: ExitCode.INDETERMINATE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at, and what was found."""
+
+    name: str
+    """What was checked, such as `certificate.chain`."""
+    reason: Reason | None = None
+    """None where it passed."""
+    detail: str = ""
+    """What was seen, in a sentence for people."""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """What was seen, for machines: `expected`, `found` and the like."""
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.reason is None:
+            return Outcome.ACCEPTED
+        return Outcome.INDETERMINATE if CATALOGUE[self.reason].indeterminate else Outcome.REJECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The checks of one thing (an artifact, a statement, a release) and the verdicts of its parts."""
+
+    subject: str
+    """What it is about: a reference by digest, a file, a predicate type."""
+    checks: tuple[Check, ...] = ()
+    parts: tuple[Verdict, ...] = ()
+
+    @classmethod
+    def of(cls, subject: str, *, checks: Iterable[Check] = (), parts: Iterable[Verdict] = ()) -> Verdict:
+        """A verdict on `subject` from its checks and parts."""
+        return cls(subject=subject, checks=tuple(checks), parts=tuple(parts))
+
+    @property
+    def outcome(self) -> Outcome:
+        """A rejection outweighs an indeterminate answer, which outweighs all acceptances."""
+        found = {check.outcome for check in self.checks} | {part.outcome for part in self.parts}
+        for outcome in (Outcome.REJECTED, Outcome.INDETERMINATE, Outcome.ACCEPTED):
+            if outcome in found:
+                return outcome
+        return Outcome.INDETERMINATE
+
+    @property
+    def reason(self) -> Reason | None:
+        """The first reason, in the order of the checks, that has the tree's outcome. None where accepted."""
+        outcome = self.outcome
+        if outcome is Outcome.ACCEPTED:
+            return None
+        for check in self.walk():
+            if check.outcome is outcome:
+                return check.reason
+        return Reason.NOTHING_CHECKED
+
+    @property
+    def reasons(self) -> frozenset[Reason]:
+        """Every reason in the tree."""
+        found = {check.reason for check in self.walk() if check.reason is not None}
+        return frozenset(found) if found or self.outcome is Outcome.ACCEPTED else frozenset({Reason.NOTHING_CHECKED})
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return _EXIT_CODES[self.outcome]
+
+    def walk(self) -> Iterator[Check]:
+        """Every check of the tree: its own first, then those of its parts in order."""
+        yield from self.checks
+        for part in self.parts:
+            yield from part.walk()
+
+    def summary(self) -> str:
+        """The verdict in one line, such as `rejected(identity.issuer-mismatch): ghcr.example/x@sha256:…`."""
+        reason = self.reason
+        code = f"({reason.value})" if reason else ""
+        return f"{self.outcome.value}{code}: {self.subject}"
+
+    def to_json(self) -> dict[str, object]:
+        """The tree as `--output json` prints it."""
+        body: dict[str, object] = {"subject": self.subject, "outcome": self.outcome.value}
+        if self.reason is not None:
+            body["reason"] = self.reason.value
+        if self.checks:
+            body["checks"] = [_check_to_json(check) for check in self.checks]
+        if self.parts:
+            body["parts"] = [part.to_json() for part in self.parts]
+        return body
+
+
+def _check_to_json(check: Check) -> dict[str, object]:
+    body: dict[str, object] = {"name": check.name, "outcome": check.outcome.value}
+    if check.reason is not None:
+        body["reason"] = check.reason.value
+    if check.detail:
+        body["detail"] = check.detail
+    if check.evidence:
+        body["evidence"] = dict(check.evidence)
+    return body
