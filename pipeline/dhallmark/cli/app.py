@@ -1,0 +1,247 @@
+"""The `dhallmark` command: which commands there are, and how a run of one ends.
+
+Commands are registered by import path and loaded when they run, so that `dhallmark --help` loads none of them. A
+command returns a `Result` or raises an `Error`; this module alone prints and decides on the exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated, NamedTuple, NoReturn, TextIO
+
+import cyclopts
+from cyclopts import Parameter
+
+from dhallmark.cli.output import Output, OutputFormat, console
+from dhallmark.errors import Error, ExitCode, InputError, Location, UnavailableError, UsageError
+
+
+class Command(NamedTuple):
+    """One command of the command line."""
+
+    name: str
+    """Its words, such as `gitops write`."""
+    path: str
+    """`module:function` that runs it."""
+    group: str
+    """The heading that it stands under in the help."""
+    summary: str
+    """What it does, in one line."""
+
+
+_GROUPS = _BEGIN, _STEPS, _PROOF, _TOOLS = "Begin", "A release", "Proof", "Around it"
+
+COMMANDS: tuple[Command, ...] = (
+    Command("init", "dhallmark.cli.init:init", _BEGIN, "Write a commented dhallmark.yaml, a policy and a first chart."),
+    Command("doctor", "dhallmark.cli.doctor:doctor", _BEGIN, "Say which tools are there and what is missing."),
+    Command("schema", "dhallmark.cli.schema:schema", _BEGIN, "Print the JSON Schema of a file, for editors."),
+    Command("plan", "dhallmark.cli.plan:plan", _BEGIN, "Show which charts a release is made of."),
+    Command("release", "dhallmark.cli.release:release", _STEPS, "Do all of the following, in order."),
+    Command("resolve", "dhallmark.cli.resolve:resolve", _STEPS, "Resolve imports and record their closure."),
+    Command("render", "dhallmark.cli.render:render", _STEPS, "Render Dhall to charts."),
+    Command("package", "dhallmark.cli.package:package", _STEPS, "Pack charts and OCI artifacts."),
+    Command("push", "dhallmark.cli.push:push", _STEPS, "Push the artifacts to the staging repository."),
+    Command("attest", "dhallmark.cli.attest:attest", _STEPS, "Write the statements and check the policy on them."),
+    Command("sign", "dhallmark.cli.sign:sign", _STEPS, "Sign the statements with one short-lived certificate."),
+    Command("publish", "dhallmark.cli.publish:publish", _STEPS, "Attach, read back, verify, promote; the tag last."),
+    Command("gitops write", "dhallmark.cli.gitops:write", _STEPS, "Write the deploy tree."),
+    Command("step", "dhallmark.cli.step:step", _STEPS, "Run a step and record it as an in-toto link."),
+    Command("merge", "dhallmark.cli.merge:merge", _STEPS, "Merge the build directories of shards into one."),
+    Command("verify", "dhallmark.cli.verify:verify", _PROOF, "Verify what was published."),
+    Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
+    Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
+    Command("image sbom", "dhallmark.cli.image:sbom", _TOOLS, "Write the SBOM of the CI image."),
+    Command("lab up", "dhallmark.cli.lab:up", _TOOLS, "Start a local Sigstore and registries."),
+    Command("lab init", "dhallmark.cli.lab:init", _TOOLS, "Make the lab's keys and trust root, starting nothing."),
+    Command("lab token", "dhallmark.cli.lab:token", _TOOLS, "Print a token of the lab's issuer."),
+    Command("lab down", "dhallmark.cli.lab:down", _TOOLS, "Stop the lab."),
+)
+_FAMILIES = {
+    "gitops": (_STEPS, "The deploy tree."),
+    "image": (_TOOLS, "The CI image."),
+    "lab": (_TOOLS, "The local Sigstore and its registries."),
+}
+_DEBUG_ONLY_HINT = "run it again with --debug, and report the traceback"
+_OUTSIDE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def make_app(words: Sequence[str] = ()) -> cyclopts.App:
+    """The application with every command registered and none loaded.
+
+    `words` is the command line: a command that it names shows the help of its own docstring, not the line above.
+    """
+    app = cyclopts.App(
+        name="dhallmark",
+        help="A declarative supply-chain pipeline for GitOps: from Dhall to signed, reproducible, verified charts.",
+        version=_version,
+        help_format="plaintext",
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    groups = {title: cyclopts.Group(title, sort_key=rank) for rank, title in enumerate(_GROUPS, start=1)}
+    families: dict[str, cyclopts.App] = {}
+    for name, (group, summary) in _FAMILIES.items():
+        families[name] = cyclopts.App(name=name, help=summary, group=groups[group])
+        families[name].sort_key = next(rank for rank, one in enumerate(COMMANDS) if one.name.startswith(f"{name} "))
+        app.command(families[name])
+    for rank, command in enumerate(COMMANDS):
+        family, _, last = command.name.rpartition(" ")
+        target = families[family] if family else app
+        target.command(
+            command.path,
+            name=last,
+            help=None if last in words else command.summary,
+            sort_key=rank,
+            group=None if family else groups[command.group],
+        )
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dhallmark")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+def main() -> NoReturn:
+    """Entry point of the `dhallmark` script."""
+    # A CI job that is cancelled gets SIGTERM: clean up as for Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | None = None) -> ExitCode:
+    """Run one command line, print what comes of it, and return the exit code. Raises nothing."""
+    output = Output(
+        debug="--debug" in words,
+        format=OutputFormat.JSON if _asks_for_json(words) else OutputFormat.TEXT,
+        stdout=stdout or sys.stdout,
+        stderr=stderr or sys.stderr,
+    )
+    try:
+        return _dispatch(words, output)
+    except BaseException as error:  # noqa: BLE001 - the one place where every exception becomes an exit code
+        if isinstance(error, SystemExit):
+            return ExitCode(error.code) if isinstance(error.code, int) else ExitCode.INTERNAL
+        if output.debug:
+            traceback.print_exception(error, file=output.stderr)
+        errors = [_as_error(leaf) for leaf in _leaves(error)]
+        # A defect must not hide behind an error of the user's that was raised beside it.
+        errors.sort(key=lambda one: one.exit_code not in (ExitCode.INTERRUPTED, ExitCode.INTERNAL))
+        output.errors(errors)
+        return errors[0].exit_code
+
+
+def _dispatch(words: Sequence[str], output: Output) -> ExitCode:
+    from dhallmark.cli.result import Result
+
+    app = make_app(words)
+    app.meta.group_parameters = cyclopts.Group("Every command", sort_key=0)
+    app.meta.suppress_keyboard_interrupt = False
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        output_format: Annotated[OutputFormat, Parameter(name="--output")] = OutputFormat.TEXT,
+        progress: Annotated[bool, Parameter(negative="--quiet")] = True,
+        debug: Annotated[bool, Parameter(negative="")] = False,
+    ) -> object:
+        """Parameters
+        ----------
+        output_format
+            How the result and errors are printed.
+        progress
+            Show on standard error how work gets on.
+        debug
+            Show the traceback of an error.
+        """
+        _refuse_unknown(tokens)
+        output.format = output_format
+        output.progress = progress
+        output.debug = debug
+        with output.reporting():
+            return app(tokens)
+
+    try:
+        result = app.meta(list(words), console=console(output.stdout))
+    except cyclopts.CycloptsError as error:
+        raise UsageError(_usage_message(error), hint="see `dhallmark --help`") from error
+    if isinstance(result, Result):
+        output.result(result)
+        return result.exit_code
+    return ExitCode.OK
+
+
+def _refuse_unknown(tokens: Sequence[str]) -> None:
+    """Raise UsageError where the first words are no command; cyclopts would load all commands to say so."""
+    known = {command.name.split()[0] for command in COMMANDS}
+    word = tokens[0] if tokens else ""
+    if word in _FAMILIES and len(tokens) > 1 and not tokens[1].startswith("-"):
+        known = {command.name for command in COMMANDS if command.name.startswith(f"{word} ")}
+        word = f"{word} {tokens[1]}"
+    if word and not word.startswith("-") and word not in known:
+        import difflib
+
+        near = difflib.get_close_matches(word, sorted(known), n=1)
+        hint = f"did you mean `dhallmark {near[0]}`?" if near else "see `dhallmark --help`"
+        raise UsageError(f"no command {word!r}", hint=hint)
+
+
+def _usage_message(error: cyclopts.CycloptsError) -> str:
+    error.verbose = False
+    return str(error).strip().splitlines()[0]
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Whether errors of the command line itself are to be JSON, too: then nothing was parsed yet."""
+    return "--output=json" in words or ("--output", "json") in pairwise(words)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group (of anyio's task groups), or the one that it is."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
+class InternalError(Error):
+    """Stands for an exception that no one foresaw."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class StoppedError(Error):
+    """Stands for Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def _as_error(error: BaseException) -> Error:
+    """Any exception as one of dhallmark's own."""
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedError("stopped; what was begun is left whole or not at all")
+    if isinstance(error, OSError) and error.errno in _OUTSIDE_ERRNOS:
+        name = f"{error.filename}: " if error.filename else ""
+        return UnavailableError(f"{name}{error.strerror}", hint="make room or free what is missing, and run it again")
+    of_a_path = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError)
+    if of_a_path and isinstance(error, OSError) and error.filename and error.strerror:
+        return InputError(error.strerror, where=Location(file=str(error.filename)))
+    return InternalError(f"internal error: {type(error).__name__}: {error}", hint=_DEBUG_ONLY_HINT)
+
+
+if __name__ == "__main__":
+    main()
