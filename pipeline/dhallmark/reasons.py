@@ -37,6 +37,8 @@ class Reason(StrEnum):
     # The log and the time
     LOG_ENTRY_MISSING = "log.entry-missing"
     LOG_ENTRY_MISMATCH = "log.entry-mismatch"
+    LOG_KEY_VALIDITY = "log.key-validity"
+    LOG_PROMISE = "log.promise"
     LOG_INCLUSION = "log.inclusion"
     LOG_CHECKPOINT = "log.checkpoint"
     LOG_ORIGIN = "log.origin"
@@ -148,6 +150,13 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         ),
         Reason.LOG_ENTRY_MISMATCH: ReasonInfo(
             "The transparency log entry is about other content.", "Treat the bundle as forged."
+        ),
+        Reason.LOG_KEY_VALIDITY: ReasonInfo(
+            "The log entry was made at a time when the log's key was not valid.",
+            "Check `validFor` of the log in the trust root; a retired log's key must not sign anything new.",
+        ),
+        Reason.LOG_PROMISE: ReasonInfo(
+            "The log's signed promise to include the entry does not fit the entry.", "Treat the bundle as forged."
         ),
         Reason.LOG_INCLUSION: ReasonInfo(
             "The inclusion proof does not lead to the checkpoint's root hash, or is missing.",

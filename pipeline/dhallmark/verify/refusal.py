@@ -1,0 +1,43 @@
+"""How a step of a verification says no: an exception inside this package, a `Check` outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from dhallmark.errors import FormatError
+from dhallmark.reasons import Reason
+from dhallmark.verdict import Check
+
+_MAX_DETAIL = 500
+
+
+class Refusal(Exception):  # noqa: N818  (a finding, not an error: it never leaves this package)
+    """A step's finding against what it looked at."""
+
+    def __init__(self, reason: Reason, detail: str, **evidence: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + "…"
+        self.evidence: Mapping[str, str] = evidence
+
+    def check(self, name: str) -> Check:
+        """The finding as the check `name` of a verdict."""
+        return Check(name=name, reason=self.reason, detail=self.detail, evidence=self.evidence)
+
+
+@contextmanager
+def border(reason: Reason, what: str) -> Iterator[None]:
+    """Turn whatever a library raises over hostile input into a refusal for `reason`.
+
+    The libraries below (cryptography, rfc3161-client, sigstore, pydantic) document no closed set of exceptions for
+    malformed input, and any input must give a verdict; so this is the one place that catches them all.
+    """
+    try:
+        yield
+    except Refusal:
+        raise
+    except FormatError as error:
+        raise Refusal(reason, error.message) from error
+    except Exception as error:
+        raise Refusal(reason, f"{what}: {str(error) or type(error).__name__}") from error
