@@ -128,6 +128,18 @@ class InputError(Error):
 class ConfigError(InputError):
     """`dhallmark.yaml` or a policy file is wrong."""
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: Location | None = None,
+        hint: str | None = None,
+        others: tuple[ConfigError, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.others = others
+        """What else is wrong in the same file: a user mends all of it in one go."""
+
 
 class RenderError(InputError):
     """Dhall, the closure of its imports, or the objects that it yields are wrong."""

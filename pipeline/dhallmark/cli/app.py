@@ -18,7 +18,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from dhallmark.cli.output import Output, OutputFormat, console
-from dhallmark.errors import Error, ExitCode, InputError, Location, UnavailableError, UsageError
+from dhallmark.errors import ConfigError, Error, ExitCode, InputError, Location, UnavailableError, UsageError
 
 
 class Command(NamedTuple):
@@ -55,7 +55,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("verify", "dhallmark.cli.verify:verify", _PROOF, "Verify what was published."),
     Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
-    Command("image sbom", "dhallmark.cli.image:sbom", _TOOLS, "Write the SBOM of the CI image."),
+    Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
+    Command("image fetch", "dhallmark.cli.image:fetch", _TOOLS, "Fetch what the CI image is made of."),
     Command("lab up", "dhallmark.cli.lab:up", _TOOLS, "Start a local Sigstore and registries."),
     Command("lab init", "dhallmark.cli.lab:init", _TOOLS, "Make the lab's keys and trust root, starting nothing."),
     Command("lab token", "dhallmark.cli.lab:token", _TOOLS, "Print a token of the lab's issuer."),
@@ -135,7 +136,7 @@ def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | 
             return ExitCode(error.code) if isinstance(error.code, int) else ExitCode.INTERNAL
         if output.debug:
             traceback.print_exception(error, file=output.stderr)
-        errors = [_as_error(leaf) for leaf in _leaves(error)]
+        errors = [one for leaf in _leaves(error) for one in _with_others(_as_error(leaf))]
         # A defect must not hide behind an error of the user's that was raised beside it.
         errors.sort(key=lambda one: one.exit_code not in (ExitCode.INTERRUPTED, ExitCode.INTERNAL))
         output.errors(errors)
@@ -214,6 +215,10 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(part)
     else:
         yield error
+
+
+def _with_others(error: Error) -> list[Error]:
+    return [error, *error.others] if isinstance(error, ConfigError) else [error]
 
 
 class InternalError(Error):
