@@ -1,0 +1,3 @@
+module dagger/python-sdk
+
+go 1.25.0

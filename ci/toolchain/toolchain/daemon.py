@@ -1,0 +1,135 @@
+"""Background processes that outlive the command which starts them, known by process id and start time.
+
+A process id alone could by now be somebody else's process; together with the start time from /proc it cannot.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import command
+from toolchain.cache import write_atomically
+from toolchain.errors import ToolchainError
+
+POLL_SECONDS = 0.05
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None if it is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command, in parentheses, may hold blanks: count fields from the last one (proc_pid_stat(5)).
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """A background process whose record and log are in a folder of its own."""
+
+    folder: Path
+    name: str
+
+    @property
+    def log(self) -> Path:
+        """Where the process writes."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / f"{self.name}.pid"
+
+    def pid(self) -> int | None:
+        """Return the id of the running process, or None."""
+        try:
+            record = json.loads(self._record.read_text())
+        except FileNotFoundError:
+            return None
+        pid = int(record["pid"])
+        return pid if start_time(pid) == record["start"] else None
+
+    def start(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        ready: Callable[[], bool],
+        seconds: float,
+        env: Mapping[str, str],
+    ) -> None:
+        """Start the process and wait until `ready` says so.
+
+        Raises:
+            ToolchainError: it ended, or was not ready in time; the message has the end of its log, and it is gone.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w") as stream:
+            process = subprocess.Popen(
+                [str(argument) for argument in arguments],
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env=env, start_new_session=True, cwd="/",
+            )  # fmt: skip
+        write_atomically(self._record, json.dumps({"pid": process.pid, "start": start_time(process.pid)}))
+        try:
+            deadline = time.monotonic() + seconds
+            while not ready():
+                if process.poll() is not None:
+                    raise ToolchainError(f"{self.name} ended at once. The end of {self.log}:\n{command.tail(self.log)}")
+                if time.monotonic() > deadline:
+                    raise ToolchainError(
+                        f"{self.name} was not ready in {seconds:.0f} s. The end of {self.log}:\n{command.tail(self.log)}",
+                    )
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self.stop(seconds=seconds)
+            raise
+
+    def stop(self, *, seconds: float, first: Callable[[int], None] | None = None) -> bool:
+        """End the process: politely, and with SIGKILL after `seconds`; return whether one was running.
+
+        `first` asks it to end, given its id; the default is SIGTERM.
+        """
+        pid = self.pid()
+        if pid is not None:
+            if first is not None:
+                first(pid)
+            else:
+                _signal(pid, signal.SIGTERM)
+            deadline = time.monotonic() + seconds
+            while self.pid() is not None and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+            if self.pid() is not None:
+                _signal(pid, signal.SIGKILL)
+                while self.pid() is not None:
+                    time.sleep(POLL_SECONDS)
+            _reap(pid)
+        self._record.unlink(missing_ok=True)
+        return pid is not None
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit status if the process was this one's child, so that no zombie stays."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return

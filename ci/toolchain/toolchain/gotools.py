@@ -1,0 +1,128 @@
+"""The programs built from Go modules: which packages make which commands, and how."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import command
+from toolchain.cache import Cache, files_below, key_of
+from toolchain.errors import ToolchainError
+from toolchain.go import Go
+from toolchain.layout import TOOLS
+
+RECIPE = "go-tool 1"
+"""Part of every key: a change in how tools are built must rebuild them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoTool:
+    """One module below ci/tools and the commands that it yields."""
+
+    name: str
+    """Folder below ci/tools, and the name on the command line."""
+    commands: tuple[tuple[str, str], ...]
+    """Pairs of command name and Go package."""
+    module: str
+    """The module whose locked version is the tool's version."""
+    stamp: tuple[str, ...] = ()
+    """Go variables that receive the version, as release builds of the tool do."""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Path:
+        """Folder of the module that locks the tool."""
+        return TOOLS / self.name
+
+    def version(self) -> str:
+        """Return the version that go.mod locks."""
+        for line in (self.source / "go.mod").read_text().splitlines():
+            words = line.removeprefix("require ").split()
+            if words[:1] == [self.module] and len(words) > 1:
+                return words[1]
+        raise ToolchainError(f"{self.source}/go.mod does not require {self.module}")
+
+    def key(self) -> str:
+        """Hash of all that decides the result."""
+        return key_of(
+            label=RECIPE,
+            texts=[platform.machine(), *(f"{name}={package}" for name, package in self.commands), *self.stamp, *self.tags],
+            files=files_below(self.source),
+        )
+
+    def bin(self, cache: Cache) -> Path:
+        """Return the folder with the tool's commands, built or not."""
+        return cache.place(name=self.name, key=self.key()) / "bin"
+
+    def build(self, *, go: Go, folder: Path, log: Path) -> None:
+        """Compile every command into `folder`/bin."""
+        flags = ["-s", "-w", *(f"-X {variable}={self.version()}" for variable in self.stamp)]
+        target = folder / "bin"
+        target.mkdir()
+        for name, package in self.commands:
+            arguments: list[str | Path] = [go.program, "build", "-ldflags", " ".join(flags)]
+            if self.tags:
+                arguments += ["-tags", ",".join(self.tags)]
+            command.run([*arguments, "-o", target / name, package], log=log, cwd=self.source, env=go.env)
+
+
+DAGGER = "github.com/dagger/dagger"
+
+GO_TOOLS: tuple[GoTool, ...] = (
+    GoTool(
+        name="registry",
+        module="github.com/google/go-containerregistry",
+        commands=(("registry", "."),),
+    ),
+    GoTool(
+        name="crane",
+        module="github.com/google/go-containerregistry",
+        commands=(("crane", "github.com/google/go-containerregistry/cmd/crane"),),
+        stamp=("github.com/google/go-containerregistry/cmd/crane/cmd.Version",),
+    ),
+    GoTool(
+        name="distribution",
+        module="github.com/distribution/distribution/v3",
+        commands=(("distribution", "github.com/distribution/distribution/v3/cmd/registry"),),
+        stamp=("github.com/distribution/distribution/v3/version.version",),
+    ),
+    GoTool(
+        name="rekor-server",
+        module="github.com/sigstore/rekor-tiles/v2",
+        commands=(("rekor-server", "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"),),
+    ),
+    GoTool(
+        name="fulcio",
+        module="github.com/sigstore/fulcio",
+        commands=(("fulcio", "github.com/sigstore/fulcio"),),
+    ),
+    GoTool(
+        name="timestamp-server",
+        module="github.com/sigstore/timestamp-authority/v2",
+        commands=(("timestamp-server", "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server"),),
+    ),
+    GoTool(
+        name="cosign",
+        module="github.com/sigstore/cosign/v3",
+        commands=(("cosign", "github.com/sigstore/cosign/v3/cmd/cosign"),),
+        stamp=("sigs.k8s.io/release-utils/version.gitVersion",),
+    ),
+    GoTool(
+        name="helm",
+        module="helm.sh/helm/v3",
+        commands=(("helm", "helm.sh/helm/v3/cmd/helm"),),
+        stamp=("helm.sh/helm/v3/internal/version.version",),
+    ),
+    GoTool(
+        name="dagger",
+        module=DAGGER,
+        commands=(
+            ("dagger", f"{DAGGER}/cmd/dagger"),
+            ("dagger-engine", f"{DAGGER}/cmd/engine"),
+            ("dagger-init", f"{DAGGER}/cmd/init"),
+            ("dnsname", f"{DAGGER}/cmd/dnsname"),
+            ("codegen", f"{DAGGER}/cmd/codegen"),
+        ),
+        stamp=(f"{DAGGER}/engine.Version", f"{DAGGER}/engine.Tag"),
+        tags=("dfexcludepatterns", "dfparents"),
+    ),
+)
