@@ -64,6 +64,7 @@ class Chart(Model):
     """What goes into an application's `Chart.yaml` beside its name and version."""
 
     description: str = ""
+    """One sentence for `helm search` and the like."""
     app_version: str | None = None
     """Version of the software that the chart deploys."""
     values: RelativePath | None = None
@@ -83,6 +84,7 @@ class Application(Model):
     environments: tuple[Name, ...] | None = None
     """The environments that it goes to. All of them where this is not given."""
     chart: Chart = Chart()
+    """What goes into its `Chart.yaml`."""
 
 
 class Publish(Model):
@@ -123,12 +125,17 @@ class Config(Model):
     version: Version
     """Version of the release; becomes the version of every chart and the tag of every artifact."""
     source: Source
+    """Where the Dhall comes from; recorded in the provenance."""
     layers: Annotated[tuple[Name, ...], Field(min_length=1)]
     """The layers, first applied first."""
     environments: Annotated[dict[Name, Environment], Field(min_length=1)]
+    """The environments, by name."""
     applications: Annotated[dict[Name, Application], Field(min_length=1)]
+    """The applications, by name; each becomes one Helm chart per environment."""
     publish: Publish
+    """Where artifacts go."""
     signing: Signing = Signing()
+    """How statements are signed."""
     policy: RelativePath
     """The policy file: who may sign what, and what a consumer must check."""
 

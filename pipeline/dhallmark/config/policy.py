@@ -19,9 +19,13 @@ class IdentityRule(Model):
     """
 
     issuer: str | None = None
+    """URL of the OIDC issuer, exactly."""
     issuer_reg_exp: str | None = None
+    """Expression for the issuer's URL, instead of `issuer`."""
     subject: str | None = None
+    """The certificate's subject alternative name, exactly: a workflow's URI, an e-mail address."""
     subject_reg_exp: str | None = None
+    """Expression for the subject, instead of `subject`."""
     extensions: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """Fulcio extensions by name; a list allows any of its values."""
 
@@ -59,6 +63,7 @@ class StatementRule(Model):
     """One statement that must be there, validly signed, about the artifact."""
 
     predicate_type: str
+    """URI of the statement's predicate type."""
     identities: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Names of `identities`; any one of them may sign it."""
     steps: tuple[PolicyStep, ...] = ()
@@ -69,6 +74,7 @@ class SourceRule(Model):
     """What the provenance must say of the source."""
 
     repository: str
+    """URI of the Git repository that the provenance must name."""
     allow_dirty: bool = False
     """True lets a release from an uncommitted tree through."""
 
@@ -77,9 +83,13 @@ class Policy(Model):
     """The whole of the policy file."""
 
     schema_version: Literal[1]
+    """Version of this file's format."""
     identities: Annotated[dict[Name, IdentityRule], Field(min_length=1)]
+    """Who may sign, by a name that `statements` use."""
     statements: Annotated[tuple[StatementRule, ...], Field(min_length=1)]
+    """The statements that must be there."""
     source: SourceRule
+    """What the provenance must say of the source."""
     builders: Annotated[tuple[str, ...], Field(min_length=1)]
     """The builder ids that the provenance may name."""
     max_subjects: Annotated[int, Field(ge=1)] = 1024

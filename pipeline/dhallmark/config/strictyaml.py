@@ -102,13 +102,12 @@ class _Reader:
             self._refuse(event, f"nested deeper than {MAX_DEPTH}", "this is no file of dhallmark's")
         if isinstance(event, yaml.AliasEvent):
             self._refuse(event, f"an alias (*{event.anchor})", "write the value out")
-        assert isinstance(event, yaml.NodeEvent)  # noqa: S101 - the parser's grammar has no other event here
+        assert isinstance(event, yaml.NodeEvent)  # noqa: S101 - the grammar has no other event here
         if event.anchor is not None:
             self._refuse(event, f"an anchor (&{event.anchor})", "write the value out where it is needed")
-        if getattr(event, "tag", None) is not None:
-            self._refuse(
-                event, f"a tag ({event.tag})", "leave the tag out; put the value in quotes to make it a string"
-            )
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._refuse(event, f"a tag ({tag})", "leave the tag out; put the value in quotes to make it a string")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):

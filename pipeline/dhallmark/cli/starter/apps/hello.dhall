@@ -1,0 +1,40 @@
+-- A function from an environment's values to the Kubernetes objects of this application.
+let Values = ../schema/Values.dhall
+
+let Object = ../schema/Object.dhall
+
+let labels = toMap { `app.kubernetes.io/name` = "hello" }
+
+in  \(values : Values) ->
+      [ Object.ConfigMap
+          { apiVersion = "v1"
+          , kind = "ConfigMap"
+          , metadata = { name = "hello", labels }
+          , data = toMap { greeting = values.greeting }
+          }
+      , Object.Deployment
+          { apiVersion = "apps/v1"
+          , kind = "Deployment"
+          , metadata = { name = "hello", labels }
+          , spec =
+            { replicas = values.replicas
+            , selector.matchLabels = labels
+            , template =
+              { metadata = { labels }
+              , spec.containers
+                =
+                [ { name = "hello"
+                  , image = values.image
+                  , command = [ "sh", "-c", "echo $GREETING && sleep infinity" ]
+                  , env =
+                    [ { name = "GREETING"
+                      , valueFrom.configMapKeyRef
+                        = { name = "hello", key = "greeting" }
+                      }
+                    ]
+                  }
+                ]
+              }
+            }
+          }
+      ]

@@ -1,0 +1,2 @@
+-- What every environment must say.
+{ greeting : Text, image : Text, replicas : Natural }
