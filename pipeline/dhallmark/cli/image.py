@@ -1,0 +1,136 @@
+"""`dhallmark image …`: lock, fetch and build the CI image, and write the statements about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+
+from dhallmark.cli.result import Result
+from dhallmark.errors import UsageError
+
+LockFile = Annotated[Path, Parameter(help="The lock of the image.")]
+Mirrors = Annotated[
+    tuple[str, ...],
+    Parameter(
+        help="Where a Debian archive is, as NAME=URL (debian, debian-security). The machine's apt sources otherwise.",
+        negative=(),
+    ),
+]
+Requirements = Annotated[Path, Parameter(help="The lock of the Python packages, with hashes.")]
+Tools = Annotated[Path, Parameter(help="Folder with the programs that the lock names, such as helm.")]
+
+_LOCK = Path("ci/image/lock.json")
+_REQUIREMENTS = Path("requirements.lock")
+_BUILD = Path("build/image")
+
+
+def lock(
+    *,
+    tools: Tools,
+    lock: LockFile = _LOCK,
+    tool: Annotated[
+        tuple[str, ...], Parameter(help="A program of that folder to put in, as NAME=VERSION.", negative=())
+    ] = (),
+    suite: Annotated[str, Parameter(help="Debian's code name.")] = "trixie",
+    architecture: Annotated[str, Parameter(help="Debian's name of the architecture.")] = "amd64",
+    python_version: Annotated[str, Parameter(help="The Python version of that Debian release.")] = "3.13",
+    mirror: Mirrors = (),
+) -> Result:
+    """Lock the packages that the image is made of, as the Debian archive has them now."""
+    from dhallmark.image.build import make_lock
+    from dhallmark.image.lock import save_lock
+
+    programs = {name: (tools / name, version) for name, version in _pairs(tool, "--tool NAME=VERSION")}
+    made = make_lock(
+        suite=suite,
+        architecture=architecture,
+        python_version=python_version,
+        tools=programs,
+        mirrors=_mirrors(mirror),
+    )
+    changed = save_lock(made, lock)
+    text = f"{lock}: {len(made.packages)} packages, {'changed' if changed else 'as before'}"
+    data = {"schema": "dhallmark.dev/image-locked/v1", "lock": str(lock), "changed": changed,
+            "packages": len(made.packages)}  # fmt: skip
+    return Result(data=data, text=text)
+
+
+def fetch(
+    *,
+    lock: LockFile = _LOCK,
+    requirements: Requirements = _REQUIREMENTS,
+    source: Annotated[Path, Parameter(help="Folder with dhallmark's own pyproject.toml.")] = Path(),
+    inputs: Annotated[Path, Parameter(help="Folder to fetch into.")] = _BUILD / "inputs",
+    mirror: Mirrors = (),
+) -> Result:
+    """Fetch what the image is made of, each file checked against its hash. Needs the network, and hatchling."""
+    from dhallmark.image import build as image
+    from dhallmark.image.lock import load_lock
+
+    anyio.run(
+        partial(
+            image.fetch,
+            load_lock(lock),
+            mirrors=_mirrors(mirror),
+            requirements=requirements,
+            source=source,
+            destination=inputs,
+        )
+    )
+    names = sorted(path.name for path in inputs.rglob("*") if path.is_file())
+    return Result(
+        data={"schema": "dhallmark.dev/image-inputs/v1", "inputs": str(inputs), "files": names},
+        text=f"{inputs}: {len(names)} files",
+    )
+
+
+def build(
+    *,
+    tools: Tools,
+    lock: LockFile = _LOCK,
+    requirements: Requirements = _REQUIREMENTS,
+    inputs: Annotated[Path, Parameter(help="The folder that `image fetch` filled.")] = _BUILD / "inputs",
+    to: Annotated[Path, Parameter(help="Folder for image.tar, sbom.spdx.json and digest.")] = _BUILD / "out",
+    ca_bundle: Annotated[
+        Path | None, Parameter(help="Certificates (PEM) that the image is to trust beside Debian's.")
+    ] = None,
+) -> Result:
+    """Build the image from what was fetched. No network; the same inputs give the same digest anywhere."""
+    from dhallmark.image import build as image
+    from dhallmark.image.lock import load_lock
+
+    extra = ca_bundle.read_bytes() if ca_bundle else None
+    built = image.build(
+        load_lock(lock), inputs=inputs, requirements=requirements, tools=tools, destination=to, ca_bundle=extra
+    )
+    return Result(
+        data={
+            "schema": "dhallmark.dev/image/v1",
+            "digest": built.digest,
+            "archive": str(built.archive),
+            "sbom": str(built.sbom),
+            "bytes": built.size,
+        },
+        text=f"{built.digest}\n{built.archive} ({built.size / 1e6:.0f} MB)\n{built.sbom}",
+    )
+
+
+def _mirrors(given: tuple[str, ...]) -> dict[str, str]:
+    from dhallmark.image.apt import machine_mirrors
+
+    return dict(_pairs(given, "--mirror NAME=URL")) if given else machine_mirrors()
+
+
+def _pairs(texts: Iterable[str], form: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not (name and separator and value):
+            raise UsageError(f"not of the form {form}: {text!r}")
+        pairs.append((name, value))
+    return pairs
