@@ -1,0 +1,133 @@
+"""Linux namespaces: one network with nothing but a loopback device, and a mount namespace for its hosts file.
+
+Nothing is pinned: no named network namespace, no mount outside. Both namespaces go with the last process in them.
+As root they are made directly; anyone else gets them within a user namespace of their own (user_namespaces(7)).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from dhallmark.errors import ToolError, UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CLONE_FS = 0x00000200
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNET = 0x40000000
+"""Constants of <sched.h>; `os` has them from Python 3.12 on."""
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
+_IFREQ = "16sh22x"
+"""struct ifreq with flags: name, flags, padding to 40 bytes (netdevice(7))."""
+
+
+def isolated(command: Sequence[str]) -> list[str]:
+    """`command` in namespaces of its own. The process that is started becomes the command itself (no fork)."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *user, "--net", "--mount", "--propagation", "private", "--", *command]
+
+
+def prepare_inside(hosts: Path) -> None:
+    """Called once inside: bring the loopback device up and put the lab's hosts file in place.
+
+    Raises ToolError where this is not a network of loopback alone, or a mount is refused.
+    """
+    devices = [name for _, name in socket.if_nameindex()]
+    # Some kernels add tunnel devices (sit0, tunl0) to each namespace; they are down and lead nowhere.
+    if any((Path("/sys/class/net") / name / "device").exists() for name in devices):
+        raise ToolError(f"not a network namespace of the lab's own: it has the devices {', '.join(devices)}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack(_IFREQ, b"lo", 0)
+        _, flags = struct.unpack(_IFREQ, fcntl.ioctl(control, _SIOCGIFFLAGS, request))
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
+    command = ["mount", "--bind", str(hosts), "/etc/hosts"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolError(
+            "cannot put the lab's hosts file in place",
+            command=tuple(command),
+            status=done.returncode,
+            stderr=done.stderr,
+        )
+
+
+def entering(pid: int, command: Sequence[str], *, directory: Path) -> list[str]:
+    """`command` run in the network and mount namespaces of process `pid`, in `directory`."""
+    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    return [
+        "nsenter",
+        f"--target={pid}",
+        *user,
+        "--net",
+        "--mount",
+        "--",
+        # After a change of the mount namespace the working directory is the root.
+        "env",
+        f"--chdir={directory}",
+        "--",
+        *command,
+    ]
+
+
+def is_inside(pid: int) -> bool:
+    """True where the calling thread is in the network namespace of process `pid` already."""
+    return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
+
+
+def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` in a thread that is in the network and mount namespaces of process `pid`.
+
+    Threads and processes that it starts are in them too, so an event loop or a pool of workers may be started. The
+    other threads of this process stay where they are. Needs root, or a process that is inside already.
+    """
+    if is_inside(pid):
+        return function(*args, **kwargs)
+    if os.geteuid() != 0:
+        raise UsageError(
+            "only root can move a thread into the lab's network",
+            hint="run the whole program inside: `dhallmark lab exec -- COMMAND`",
+        )
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            _enter(pid)
+            result.set_result(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  handed to the caller's thread
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="lab", daemon=True).start()
+    return result.result()
+
+
+def _enter(pid: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name: str, *args: int) -> None:
+        if getattr(libc, name)(*args) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"{name}: {os.strerror(code)}")
+
+    directory = Path.cwd()
+    # A thread may change its mount namespace only if it shares no root and working directory with others.
+    call("unshare", _CLONE_FS)
+    for kind, flag in (("net", _CLONE_NEWNET), ("mnt", _CLONE_NEWNS)):
+        descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            call("setns", descriptor, flag)
+        finally:
+            os.close(descriptor)
+    os.chdir(directory)
