@@ -57,11 +57,20 @@ class Verdict:
     """What it is about: a reference by digest, a file, a predicate type."""
     checks: tuple[Check, ...] = ()
     parts: tuple[Verdict, ...] = ()
+    ignored: tuple[Verdict, ...] = ()
+    """What was looked at and does not count, such as a stranger's bundle beside the good ones: for the report."""
 
     @classmethod
-    def of(cls, subject: str, *, checks: Iterable[Check] = (), parts: Iterable[Verdict] = ()) -> Verdict:
+    def of(
+        cls,
+        subject: str,
+        *,
+        checks: Iterable[Check] = (),
+        parts: Iterable[Verdict] = (),
+        ignored: Iterable[Verdict] = (),
+    ) -> Verdict:
         """A verdict on `subject` from its checks and parts."""
-        return cls(subject=subject, checks=tuple(checks), parts=tuple(parts))
+        return cls(subject=subject, checks=tuple(checks), parts=tuple(parts), ignored=tuple(ignored))
 
     @property
     def outcome(self) -> Outcome:
@@ -114,6 +123,8 @@ class Verdict:
             body["checks"] = [_check_to_json(check) for check in self.checks]
         if self.parts:
             body["parts"] = [part.to_json() for part in self.parts]
+        if self.ignored:
+            body["ignored"] = [item.to_json() for item in self.ignored]
         return body
 
 
