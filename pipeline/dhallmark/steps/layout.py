@@ -1,0 +1,101 @@
+"""The in-toto layout of a release, and the check of its chain.
+
+Each step's products must be exactly the materials that the later steps take, in both directions: a material that no
+step made is refused, and so is a product that no later step took (a file added, changed or removed between two steps).
+Source: in-toto specification 1.0, 4.3 "File formats: layout" and 4.3.3 "Artifact Rules".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from in_toto.models.layout import Layout, Step
+
+from dhallmark.steps.link import STEPS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Where the files of one step come from and go to."""
+
+    taken: Mapping[str, str]
+    """Pattern of build files to the step that makes them. All else that it reads, `resolve` reads too."""
+    made: str
+    """Folder of the build directory that holds what it writes, and nothing else."""
+    required: str
+    """A file without which the step did nothing."""
+    given: Mapping[str, str]
+    """Pattern of its products to the step that must take each of them. Empty where the release ends."""
+
+
+FLOWS: Mapping[str, Flow] = {
+    "resolve": Flow(
+        taken={},
+        made="build/resolve",
+        required="build/resolve/closure.json",
+        given={"build/resolve/normal/*": "render", "build/resolve/*": "package"},
+    ),
+    "render": Flow(
+        taken={"build/resolve/normal/*": "resolve"},
+        made="build/render",
+        required="",
+        given={"build/render/*": "package"},
+    ),
+    "package": Flow(
+        taken={"build/render/*": "render", "build/resolve/*": "resolve"},
+        made="build/package",
+        required="build/package/artifacts.json",
+        given={"build/package/*": "publish"},
+    ),
+    "publish": Flow(
+        taken={"build/package/*": "package"},
+        made="build/publish",
+        required="",
+        given={},
+    ),
+}
+
+
+def make_layout(
+    *, functionary: Mapping[str, Any], commands: Mapping[str, Sequence[str]], expires: datetime, readme: str
+) -> Layout:
+    """The layout whose steps the key `functionary` signs (a public key in in-toto's dict form, with `keyid`)."""
+    keyid = functionary["keyid"]
+    return Layout(
+        steps=[
+            Step(
+                name=name,
+                pubkeys=[keyid],
+                threshold=1,
+                expected_command=list(commands[name]),
+                expected_materials=_material_rules(name),
+                expected_products=_product_rules(name),
+            )
+            for name in STEPS
+        ],
+        inspect=[],
+        keys={keyid: dict(functionary)},
+        expires=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        readme=readme,
+    )
+
+
+def _material_rules(name: str) -> list[list[str]]:
+    flow = FLOWS[name]
+    rules = [["MATCH", pattern, "WITH", "PRODUCTS", "FROM", step] for pattern, step in flow.taken.items()]
+    rules.append(["DISALLOW", "build/*"])
+    rules.append(["ALLOW", "*"] if name == STEPS[0] else ["MATCH", "*", "WITH", "MATERIALS", "FROM", STEPS[0]])
+    return [*rules, ["DISALLOW", "*"]]
+
+
+def _product_rules(name: str) -> list[list[str]]:
+    flow = FLOWS[name]
+    rules = [["REQUIRE", flow.required]] if flow.required else []
+    if flow.given:
+        rules += [["MATCH", pattern, "WITH", "MATERIALS", "FROM", step] for pattern, step in flow.given.items()]
+    else:
+        rules.append(["ALLOW", f"{flow.made}/*"])
+    return [*rules, ["DISALLOW", "*"]]
