@@ -108,20 +108,21 @@ def record_step(
     """
     file = build / "links" / f"{name}.link"
     file.unlink(missing_ok=True)
-    with open_view(root or build.resolve().parent, build) as view, relay(write) as listener:
+    with open_view(root or build.resolve().parent, build) as view:
         before = list_names(view, materials)
-        try:
-            metadata = in_toto_run(
-                name,
-                [str(view.path(material)) for material in materials],
-                [str(view.path(product)) for product in products],
-                listener.wrap(command),
-                exclude_patterns=NO_EXCLUDES,
-                lstrip_paths=view.prefixes,
-                timeout=None,
-            )
-        except OSError as error:
-            raise ToolError(f"step {name}: {error.strerror or error}", command=tuple(command)) from error
+        with relay(write) as listener:
+            try:
+                metadata = in_toto_run(
+                    name,
+                    [str(view.path(material)) for material in materials],
+                    [str(view.path(product)) for product in products],
+                    listener.wrap(command),
+                    exclude_patterns=NO_EXCLUDES,
+                    lstrip_paths=view.prefixes,
+                    timeout=None,
+                )
+            except OSError as error:
+                raise ToolError(f"step {name}: {error.strerror or error}", command=tuple(command)) from error
         recorded = metadata.get_payload()
         status = recorded.byproducts["return-value"]
         if status != 0:

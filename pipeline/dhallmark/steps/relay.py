@@ -33,7 +33,7 @@ class Relay:
 
     @property
     def tail(self) -> str:
-        """The last lines that came, for an error message."""
+        """The last lines that came, for an error message; complete when the block of `relay` has ended."""
         return "\n".join(self._tail)
 
     def _keep(self, text: str) -> None:

@@ -17,13 +17,13 @@ _HEX = "ab" * 32
 _FILE = {"name": "a.txt", "digest": {"sha256": _HEX}}
 
 
-def statement(predicate_type: str, predicate: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def statement(predicate_type: str, predicate: dict[str, Any]) -> dict[str, Any]:
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [copy.deepcopy(_FILE)],
         "predicateType": predicate_type,
         "predicate": predicate,
-    } | fields
+    }
 
 
 def sign() -> dict[str, Any]:
