@@ -17,10 +17,9 @@ Who may sign what is not decided here: see `dhallmark.verify.policy`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -29,13 +28,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
 from dhallmark.statement import PAYLOAD_TYPE, Statement
-from dhallmark.verdict import Check, Outcome, Verdict
+from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify import certificate, log, timestamps
-from dhallmark.verify.parse import ParsedBundle, parse_bundle
+from dhallmark.verify.parse import Envelope, ParsedBundle, parse_bundle
 from dhallmark.verify.refusal import Refusal, border
+from dhallmark.verify.run import Run
 from dhallmark.verify.trust import TrustRoot
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ def verify_bundle(content: bytes, trust: TrustRoot, *, name: str = "bundle") -> 
 
     `name` is what the verdict calls the bundle, such as its digest or file.
     """
-    run = _Run()
+    run = Run()
     bundle = run.step("bundle.format", lambda: parse_bundle(content))
     statement = identity = None
     times: tuple[datetime, ...] = ()
@@ -69,51 +67,35 @@ def verify_bundle(content: bytes, trust: TrustRoot, *, name: str = "bundle") -> 
     return BundleResult(verdict=verdict, statement=statement, identity=identity, times=times)
 
 
-@dataclass(slots=True)
-class _Run:
-    """The checks so far."""
-
-    checks: list[Check] = field(default_factory=list)
-
-    def step(self, name: str, action: Callable[[], T]) -> T | None:
-        """What `action` returns, or None where it refused; either way a check of that name."""
-        try:
-            value = action()
-        except Refusal as refusal:
-            self.checks.append(refusal.check(name))
-            return None
-        self.checks.append(Check(name=name))
-        return value
-
-    def passed(self, name: str) -> bool:
-        return any(check.name == name and check.reason is None for check in self.checks)
-
-
-def _verify_envelope(run: _Run, bundle: ParsedBundle) -> Statement | None:
+def _verify_envelope(run: Run, bundle: ParsedBundle) -> Statement | None:
     run.step("signature.kind", lambda: _require_envelope(bundle))
     envelope = bundle.envelope
     if envelope is None:
         return None
-    run.step("signature", lambda: _verify_signature(bundle, envelope.pae))
-    if not run.passed("signature"):
+    payload = run.step("signature", lambda: _verify_signature(bundle, envelope))
+    if payload is None:
         return None  # bytes that nobody signed are not parsed
     run.step("envelope.payload-type", lambda: _require_payload_type(envelope.payload_type))
-    return run.step("statement", lambda: _read_statement(envelope.payload))
+    return run.step("statement", lambda: _read_statement(payload))
 
 
-def _verify_material(run: _Run, bundle: ParsedBundle, trust: TrustRoot) -> tuple[Identity | None, tuple[datetime, ...]]:
+def _verify_material(run: Run, bundle: ParsedBundle, trust: TrustRoot) -> tuple[Identity | None, tuple[datetime, ...]]:
     leaf, entry = bundle.certificate, bundle.entry
     signed = run.step("timestamps", lambda: timestamps.verify_timestamps(bundle.timestamps, bundle.signature, trust))
     known = run.step("log.entry", lambda: log.find_log(entry, trust))
     integrated = run.step("log.promise", lambda: log.read_integrated_time(entry, known)) if known else None
     times = tuple(signed or ()) + ((integrated,) if integrated else ())
-    if signed is not None and run.step("time", lambda: _require_time(times)):
+    if signed is not None and run.step("time", lambda: _require_time(times), seen=_show_times) is not None:
         run.step("certificate.validity", lambda: certificate.verify_validity(leaf, times))
         chain = run.step("certificate.chain", lambda: certificate.verify_chain(leaf, times, trust))
         if chain is not None:
             run.step("certificate.sct", lambda: certificate.verify_embedded_sct(leaf, chain, trust))
     run.step("certificate.profile", lambda: certificate.verify_profile(leaf))
-    identity = run.step("certificate.identity", lambda: certificate.read_identity(leaf))
+    identity = run.step(
+        "certificate.identity",
+        lambda: certificate.read_identity(leaf),
+        seen=lambda found: {"issuer": found.issuer, "subject": found.subject},
+    )
     if known:
         run.step("log.key", lambda: log.verify_key_period(known, times))
         checkpoint = run.step("log.checkpoint", lambda: log.verify_checkpoint(entry, known))
@@ -130,7 +112,8 @@ def _require_envelope(bundle: ParsedBundle) -> None:
         raise Refusal(Reason.SIGNATURE_KIND, "the bundle signs bare bytes, not a statement")
 
 
-def _verify_signature(bundle: ParsedBundle, signed: bytes) -> None:
+def _verify_signature(bundle: ParsedBundle, envelope: Envelope) -> bytes:
+    """The payload, if the certificate's key signed it."""
     with border(Reason.SIGNATURE_INVALID, "signature"):
         key = bundle.certificate.public_key()
         # The only kind of key that sigstore's clients make for a keyless signature.
@@ -139,11 +122,12 @@ def _verify_signature(bundle: ParsedBundle, signed: bytes) -> None:
                 Reason.FORMAT_UNSUPPORTED, "the certificate's key is not ECDSA P-256", found=type(key).__name__
             )
         try:
-            key.verify(bundle.signature, signed, ec.ECDSA(hashes.SHA256()))
+            key.verify(envelope.signature, envelope.pae, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             raise Refusal(
                 Reason.SIGNATURE_INVALID, "the signature does not fit the payload and the certificate's key"
             ) from error
+        return envelope.payload
 
 
 def _require_payload_type(payload_type: str) -> None:
@@ -161,7 +145,11 @@ def _read_statement(payload: bytes) -> Statement:
         return Statement.parse(payload)
 
 
-def _require_time(times: tuple[datetime, ...]) -> bool:
+def _require_time(times: tuple[datetime, ...]) -> tuple[datetime, ...]:
     if not times:
         raise Refusal(Reason.TIMESTAMP_MISSING, "no signed timestamp, and no integrated time that the log promised")
-    return True
+    return times
+
+
+def _show_times(times: tuple[datetime, ...]) -> Mapping[str, str]:
+    return {"signed": ", ".join(moment.isoformat() for moment in times)}

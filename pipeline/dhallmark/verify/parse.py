@@ -179,9 +179,17 @@ def _strict_base64(value: object, *, path: str) -> object:
         return [_strict_base64(item, path=f"{path}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value  # of the wrong type: the model says so, with the field's path
-    bare = value.rstrip("=")
-    if not _BASE64.fullmatch(value) or len(bare) % 4 == 1 or (len(bare) != len(value) and len(value) % 4):
+    try:
+        return base64.b64encode(decode_base64(value)).decode()
+    except ValueError as error:
         reason = Reason.ENVELOPE_MALFORMED if path.startswith(".dsseEnvelope") else Reason.BUNDLE_MALFORMED
-        raise Refusal(reason, f"{path.lstrip('.')}: not base64")
-    standard = bare.replace("-", "+").replace("_", "/")
-    return base64.b64encode(base64.b64decode(standard + "=" * (-len(standard) % 4))).decode()
+        raise Refusal(reason, f"{path.lstrip('.')}: {error}") from error
+
+
+def decode_base64(text: str) -> bytes:
+    """Base64 of either alphabet, padded or not, with no other character in it. Raises ValueError."""
+    bare = text.rstrip("=")
+    padded = len(bare) != len(text)
+    if not _BASE64.fullmatch(text) or len(bare) % 4 == 1 or (padded and len(text) % 4):
+        raise ValueError("not base64")
+    return base64.b64decode(bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4))
