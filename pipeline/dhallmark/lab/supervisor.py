@@ -43,7 +43,7 @@ async def supervise(
     stop_on_death: bool = False,
     owner: int | None = None,
 ) -> None:
-    """Run the lab in `directory`, an absolute path, until SIGTERM or SIGINT, or until `owner`, a pipe's descriptor, is closed.
+    """Run the lab in `directory` (absolute) until SIGTERM or SIGINT, or until `owner`, a pipe, is closed.
 
     `isolated` is only written down. With `stop_on_death` a program that ends by itself ends the lab (for a
     container, which then fails visibly); without it, `state.json` says so and the others go on.

@@ -7,6 +7,7 @@ Claims that depend on others follow them: a token of another repository also nam
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,9 @@ def make_claims(issuer: Issuer, *, claims: Mapping[str, object] | None = None, w
 def sign_token(paths: LabPaths, *, key: str, claims: Mapping[str, object]) -> str:
     """A signed JWT (RS256). `key` is the name of the issuer whose key signs: the wrong one makes a forged token."""
     private = load_token_key(paths, key)
-    return jwt.encode(dict(claims), private, algorithm="RS256", headers={"kid": key_id(private)})
+    # Signed as bytes: `jwt.encode` refuses claims of the wrong type, which a test may want.
+    payload = json.dumps(dict(claims)).encode()
+    return jwt.PyJWS().encode(payload, private, algorithm="RS256", headers={"typ": "JWT", "kid": key_id(private)})
 
 
 def load_token_key(paths: LabPaths, issuer: str) -> rsa.RSAPrivateKey:
