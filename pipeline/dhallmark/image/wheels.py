@@ -20,6 +20,8 @@ from dhallmark.image.tree import Entry, File, Slice, Symlink
 
 PREFIX = "opt/dhallmark"
 """Where the virtual environment stands in the image."""
+_ORIGIN = "direct_url.json"
+"""Says in which folder the wheel lay (PEP 610)."""
 _LAUNCHER = """\
 #!/{prefix}/bin/python
 import sys
@@ -83,14 +85,14 @@ def entries(scratch: Path, *, python: Python, epoch: int) -> Iterator[Entry]:
     site = f"{PREFIX}/lib/python{python.version}/site-packages"
     for path in sorted(scratch.rglob("*")):
         relative = path.relative_to(scratch)
-        if relative.parts[0] == "bin" or path.is_dir():
+        if relative.parts[0] == "bin" or relative.name == _ORIGIN or path.is_dir():
             continue
         if path.is_symlink():
             raise FormatError(f"a wheel unpacked to a symbolic link: {relative}")
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
         name = f"{site}/{relative.as_posix()}"
         if relative.name == "RECORD":
-            yield File(path=name, content=_without_launchers(path.read_text()), mode=mode, mtime=epoch)
+            yield File(path=name, content=_kept_record(path.read_text()), mode=mode, mtime=epoch)
         else:
             yield File(path=name, content=Slice(path, 0, path.stat().st_size), mode=mode, mtime=epoch)
     for distribution in importlib.metadata.distributions(path=[str(scratch)]):
@@ -101,9 +103,13 @@ def entries(scratch: Path, *, python: Python, epoch: int) -> Iterator[Entry]:
             yield File(path=f"{PREFIX}/bin/{point.name}", content=text.encode(), mode=0o755, mtime=epoch)
 
 
-def _without_launchers(record: str) -> bytes:
-    """RECORD (PEP 376) without the launchers, whose hashes are the building machine's."""
-    rows = [row for row in csv.reader(io.StringIO(record)) if row and not row[0].startswith("../../bin/")]
+def _kept_record(record: str) -> bytes:
+    """RECORD (PEP 376) without what was left out or made anew."""
+    rows = [
+        row
+        for row in csv.reader(io.StringIO(record))
+        if row and not row[0].startswith("../../bin/") and not row[0].endswith(f"/{_ORIGIN}")
+    ]
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(sorted(rows))
     return out.getvalue().encode()
