@@ -57,9 +57,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
     Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
     Command("image fetch", "dhallmark.cli.image:fetch", _TOOLS, "Fetch what the CI image is made of."),
-    Command("lab up", "dhallmark.cli.lab:up", _TOOLS, "Start a local Sigstore and registries."),
     Command("lab init", "dhallmark.cli.lab:init", _TOOLS, "Make the lab's keys and trust root, starting nothing."),
+    Command("lab up", "dhallmark.cli.lab:up", _TOOLS, "Start a local Sigstore and registries."),
+    Command("lab serve", "dhallmark.cli.lab:serve", _TOOLS, "Run the lab in the foreground."),
+    Command("lab status", "dhallmark.cli.lab:status", _TOOLS, "Say which of the lab's servers run."),
     Command("lab token", "dhallmark.cli.lab:token", _TOOLS, "Print a token of the lab's issuer."),
+    Command("lab exec", "dhallmark.cli.lab:exec_", _TOOLS, "Run a command inside the lab's network."),
     Command("lab down", "dhallmark.cli.lab:down", _TOOLS, "Stop the lab."),
 )
 _FAMILIES = {

@@ -1,0 +1,112 @@
+"""The report of a release: what was made, where it is, what was said of it, and how to check it oneself.
+
+It is written to `release.json` (schema `dhallmark.dev/release/v1`) and shown as tables. It holds no secret, and of the
+run only what a reader needs: no host, no user, no path of the machine.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from dhallmark import strictjson
+from dhallmark.config.model import Model, Name, Version
+from dhallmark.errors import ExitCode, FormatError, Location
+from dhallmark.package.model import DigestText, Kind
+from dhallmark.verdict import Outcome, Verdict
+
+SCHEMA = "dhallmark.dev/release/v1"
+FILE = "release.json"
+
+
+class VerdictLine(Model):
+    """A verdict in one line."""
+
+    outcome: Outcome
+    reason: str | None = None
+    """The stable code; None where accepted."""
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        reason = verdict.reason
+        return cls(outcome=verdict.outcome, reason=reason.value if reason else None)
+
+    def __str__(self) -> str:
+        return f"{self.outcome.value}({self.reason})" if self.reason else self.outcome.value
+
+
+class Released(Model):
+    """One artifact: what it is, where it is, what the verifier said."""
+
+    kind: Kind
+    environment: Name
+    name: str
+    reference: str
+    """`<registry>/<repository>:<version>`: what people pull."""
+    digest: DigestText
+    statements: Annotated[int, Field(ge=0)]
+    """How many signed statements are attached to it."""
+    verdict: VerdictLine
+
+    @property
+    def pinned(self) -> str:
+        """`<registry>/<repository>@<digest>`: what machines pull."""
+        return f"{self.reference.rpartition(':')[0]}@{self.digest}"
+
+
+class ControlLine(Model):
+    """One control's outcome at one consumer."""
+
+    id: str
+    title: str
+    consumer: str
+    expected: str
+    found: str
+    passed: bool
+
+
+class Command(Model):
+    """A command that a reader can run to check for himself."""
+
+    purpose: str
+    command: str
+
+
+class Report(Model):
+    """The whole of a release."""
+
+    schema_: Annotated[Literal["dhallmark.dev/release/v1"], Field(alias="schema")] = "dhallmark.dev/release/v1"
+    project: Name
+    version: Version
+    revision: str
+    """The commit that it was made from."""
+    artifacts: Annotated[tuple[Released, ...], Field(min_length=1)]
+    controls: tuple[ControlLine, ...] | None = None
+    """None where no controls were run; they were then not passed either."""
+    tree: tuple[str, ...] | None = None
+    """Files of the deploy tree that changed; None where no tree was written."""
+    checks: tuple[Command, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A rejection or a control that is wrong outweighs an answer that is missing."""
+        outcomes = {artifact.verdict.outcome for artifact in self.artifacts}
+        wrong_control = any(not control.passed for control in self.controls or ())
+        if Outcome.REJECTED in outcomes or wrong_control:
+            return ExitCode.REJECTED
+        return ExitCode.INDETERMINATE if Outcome.INDETERMINATE in outcomes else ExitCode.OK
+
+    def to_json(self) -> dict[str, object]:
+        """What `--output json` prints and `release.json` holds."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def parse(cls, content: bytes, *, file: str = FILE) -> Self:
+        """Read a report. Raises FormatError."""
+        try:
+            return cls.model_validate(strictjson.parse(content, what=file))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or None
+            raise FormatError(str(first["msg"]), where=Location(file=file, field=field)) from error
