@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,10 +27,10 @@ from dhallmark.oci.descriptor import (
     BUNDLE_PREFIX,
     EMPTY_CONFIG,
     OCI_INDEX,
+    Attachment,
     Descriptor,
     Manifest,
     fallback_tag,
-    referrer_manifest,
 )
 from dhallmark.oci.referrers import Referrers, merge_index
 from dhallmark.oci.repository import DigestMismatchError, RepositoryClient
@@ -47,26 +46,6 @@ _SETTLED_READS: Final = 3
 _INDEX_ATTEMPTS: Final = 40
 _MAX_DEPTH: Final = 4
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """Something to attach to an artifact: a manifest with one layer."""
-
-    artifact_type: str
-    layer: bytes
-    layer_type: str = ""
-    """Media type of the layer; the artifact type where empty."""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-    def manifest(self, subject: Descriptor) -> Manifest:
-        """The manifest that attaches it to `subject`."""
-        return referrer_manifest(
-            subject=subject,
-            artifact_type=self.artifact_type,
-            layer=Descriptor.of(self.layer, self.layer_type or self.artifact_type),
-            annotations=self.annotations,
-        )
 
 
 class Registry:

@@ -191,6 +191,26 @@ def referrer_manifest(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Something to attach to an artifact: a manifest with one layer."""
+
+    artifact_type: str
+    layer: bytes
+    layer_type: str = ""
+    """Media type of the layer; the artifact type where empty."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def manifest(self, subject: Descriptor) -> Manifest:
+        """The manifest that attaches it to `subject`."""
+        return referrer_manifest(
+            subject=subject,
+            artifact_type=self.artifact_type,
+            layer=Descriptor.of(self.layer, self.layer_type or self.artifact_type),
+            annotations=self.annotations,
+        )
+
+
 def bundle_annotations(*, predicate_type: str, created: int) -> dict[str, str]:
     """What cosign and Flux find on the manifest of a bundle; `created` in seconds since 1970."""
     return {

@@ -56,7 +56,7 @@ def bundle(number: int) -> Attachment:
     )
 
 
-async def test_what_is_pushed_is_read_back_by_digest_and_by_tag(registry_host: str):
+async def test_what_is_pushed_is_read_back_by_digest_and_by_tag(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -71,7 +71,7 @@ async def test_what_is_pushed_is_read_back_by_digest_and_by_tag(registry_host: s
         assert caught.value.status == 404
 
 
-async def test_an_artifact_without_referrers_has_a_complete_and_empty_listing(registry_host: str):
+async def test_an_artifact_without_referrers_has_a_complete_and_empty_listing(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -81,7 +81,7 @@ async def test_an_artifact_without_referrers_has_a_complete_and_empty_listing(re
         assert await registry.bundles(repository, manifest.digest) == []
 
 
-async def test_an_attached_bundle_is_listed_and_read(registry_host: str):
+async def test_an_attached_bundle_is_listed_and_read(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -102,7 +102,7 @@ async def test_an_attached_bundle_is_listed_and_read(registry_host: str):
         assert await registry.bundles(repository, manifest.digest) == [b'{"a":1}']
 
 
-async def test_attaching_the_same_twice_lists_it_once(registry_host: str):
+async def test_attaching_the_same_twice_lists_it_once(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -113,7 +113,7 @@ async def test_attaching_the_same_twice_lists_it_once(registry_host: str):
         assert sorted(item.digest for item in listing.descriptors) == sorted(item.digest for item in first)
 
 
-async def test_eight_attaches_at_once_through_one_client_are_all_listed(registry_host: str):
+async def test_eight_attaches_at_once_through_one_client_are_all_listed(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -134,7 +134,7 @@ def _attach_alone(host: str, repository: str, digest: str, number: int) -> None:
     anyio.run(run)
 
 
-async def test_eight_processes_that_attach_at_once_lose_no_entry(registry_host: str):
+async def test_eight_processes_that_attach_at_once_lose_no_entry(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -152,7 +152,7 @@ async def test_eight_processes_that_attach_at_once_lose_no_entry(registry_host: 
         assert len((await registry.referrers(repository, manifest.digest)).descriptors) == 8
 
 
-async def test_the_fallback_index_lists_attachments_where_there_is_no_api(host_without_api: str):
+async def test_the_fallback_index_lists_attachments_where_there_is_no_api(host_without_api: str) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -164,7 +164,9 @@ async def test_the_fallback_index_lists_attachments_where_there_is_no_api(host_w
         assert (await registry.referrers(repository, manifest.digest)).source == "index"
 
 
-async def test_a_wrong_artifact_type_in_the_index_hides_nothing_and_foreign_fields_survive(host_without_api: str):
+async def test_a_wrong_artifact_type_in_the_index_hides_nothing_and_foreign_fields_survive(
+    host_without_api: str,
+) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -183,7 +185,7 @@ async def test_a_wrong_artifact_type_in_the_index_hides_nothing_and_foreign_fiel
         assert entries[attached.digest]["artifactType"] == "application/vnd.unknown.artifact.v1"
 
 
-async def test_a_referrer_of_another_digest_is_no_bundle_of_this_one(host_without_api: str):
+async def test_a_referrer_of_another_digest_is_no_bundle_of_this_one(host_without_api: str) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:
         signed = await push_artifact(registry, repository, b"signed")
@@ -195,7 +197,7 @@ async def test_a_referrer_of_another_digest_is_no_bundle_of_this_one(host_withou
         assert await registry.bundles(repository, other.digest) == []
 
 
-async def test_legacy_signature_tags_are_seen_where_there_is_no_api(host_without_api: str):
+async def test_legacy_signature_tags_are_seen_where_there_is_no_api(host_without_api: str) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -206,7 +208,7 @@ async def test_legacy_signature_tags_are_seen_where_there_is_no_api(host_without
         assert listing.complete
 
 
-async def test_a_fallback_index_that_is_none_is_an_incomplete_listing(host_without_api: str):
+async def test_a_fallback_index_that_is_none_is_an_incomplete_listing(host_without_api: str) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -217,7 +219,7 @@ async def test_a_fallback_index_that_is_none_is_an_incomplete_listing(host_witho
             await registry.bundles(repository, manifest.digest)
 
 
-async def test_a_copy_has_the_same_digest_and_all_that_refers_to_it(registry_host: str):
+async def test_a_copy_has_the_same_digest_and_all_that_refers_to_it(registry_host: str) -> None:
     source, destination = fresh_name("staging"), fresh_name("public")
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, source)
@@ -232,7 +234,7 @@ async def test_a_copy_has_the_same_digest_and_all_that_refers_to_it(registry_hos
         )
 
 
-async def test_a_bare_copy_leaves_the_signatures_behind(registry_host: str):
+async def test_a_bare_copy_leaves_the_signatures_behind(registry_host: str) -> None:
     source, destination = fresh_name("staging"), fresh_name("public")
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, source)
@@ -241,7 +243,7 @@ async def test_a_bare_copy_leaves_the_signatures_behind(registry_host: str):
         assert await registry.bundles(destination, manifest.digest) == []
 
 
-async def test_an_index_is_copied_with_its_manifests(registry_host: str):
+async def test_an_index_is_copied_with_its_manifests(registry_host: str) -> None:
     source, destination = fresh_name("staging"), fresh_name("public")
     async with Registry(registry_host, plain_http=True) as registry:
         children = [await push_artifact(registry, source, content) for content in (b"one", b"two")]
@@ -256,7 +258,7 @@ async def test_an_index_is_copied_with_its_manifests(registry_host: str):
         assert await registry.get_blob(destination, Digest.of(b"two")) == b"two"
 
 
-async def test_large_files_go_up_in_pieces(registry_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_large_files_go_up_in_pieces(registry_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dhallmark.oci.repository.CHUNKED_ABOVE", 1024)
     large = tmp_path / "large"
     large.write_bytes(bytes(range(256)) * 4096)
@@ -266,7 +268,7 @@ async def test_large_files_go_up_in_pieces(registry_host: str, tmp_path: Path, m
         assert await registry.get_blob(repository, digest) == large.read_bytes()
 
 
-async def test_blobs_longer_than_allowed_are_refused(registry_host: str):
+async def test_blobs_longer_than_allowed_are_refused(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         digest = await registry.push_blob(repository, bytes(5000))
@@ -274,7 +276,7 @@ async def test_blobs_longer_than_allowed_are_refused(registry_host: str):
             await registry.get_blob(repository, digest, max_bytes=4999)
 
 
-async def test_crane_reads_the_same_digests(registry_host: str):
+async def test_crane_reads_the_same_digests(registry_host: str) -> None:
     repository = fresh_name()
     async with Registry(registry_host, plain_http=True) as registry:
         manifest = await push_artifact(registry, repository)
@@ -285,7 +287,7 @@ async def test_crane_reads_the_same_digests(registry_host: str):
 
 async def test_a_registry_that_is_away_is_an_error_and_never_an_empty_listing(
     serving: Callable[..., AbstractContextManager[str]], tmp_path: Path
-):
+) -> None:
     repository = fresh_name()
     with serving("referrers", tmp_path) as host:
         async with Registry(host, plain_http=True) as registry:
