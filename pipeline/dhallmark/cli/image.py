@@ -66,6 +66,7 @@ def fetch(
     requirements: Requirements = _REQUIREMENTS,
     source: Annotated[Path, Parameter(help="Folder with dhallmark's own pyproject.toml.")] = Path(),
     inputs: Annotated[Path, Parameter(help="Folder to fetch into.")] = _BUILD / "inputs",
+    cache: Annotated[Path | None, Parameter(help="Folder that keeps Debian packages between calls.")] = None,
     mirror: Mirrors = (),
 ) -> Result:
     """Fetch what the image is made of, each file checked against its hash. Needs the network, and hatchling."""
@@ -80,6 +81,7 @@ def fetch(
             requirements=requirements,
             source=source,
             destination=inputs,
+            cache=cache,
         )
     )
     names = sorted(path.name for path in inputs.rglob("*") if path.is_file())

@@ -20,6 +20,7 @@ from anyio import to_thread
 
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, UnavailableError, UsageError
+from dhallmark.files import write_atomic
 from dhallmark.image.lock import DebianPackage
 from dhallmark.image.process import run
 
@@ -79,9 +80,12 @@ def resolve(wanted: Sequence[str], *, suite: str, architecture: str, mirrors: Ma
     return Resolution(packages=tuple(sorted(packages, key=lambda package: package.name)), epoch=epoch)
 
 
-async def fetch(packages: Sequence[DebianPackage], *, mirrors: Mapping[str, str], destination: Path) -> None:
+async def fetch(
+    packages: Sequence[DebianPackage], *, mirrors: Mapping[str, str], destination: Path, cache: Path | None = None
+) -> None:
     """Download `packages` into `destination`, each checked against its hash. Files that fit are not fetched again.
 
+    `cache` is a folder that keeps them for other destinations; what it holds is checked like any other file.
     Raises UsageError where a mirror is missing, ToolError or UnavailableError where a download fails.
     """
     missing = sorted({package.archive for package in packages} - set(mirrors))
@@ -91,26 +95,30 @@ async def fetch(packages: Sequence[DebianPackage], *, mirrors: Mapping[str, str]
     limit = anyio.CapacityLimiter(_PARALLEL)
     async with anyio.create_task_group() as group:
         for package in packages:
-            target = destination / package.file
-            group.start_soon(
-                partial(to_thread.run_sync, _fetch_one, package, mirrors[package.archive], target, limiter=limit)
+            one = partial(
+                _fetch_one, package, mirrors[package.archive], destination / package.file, cache=cache or destination
             )
+            group.start_soon(partial(to_thread.run_sync, one, limiter=limit))
 
 
-def _fetch_one(package: DebianPackage, mirror: str, target: Path) -> None:
-    if target.is_file() and Digest.of_file(target).hex == package.sha256:
-        return
+def _fetch_one(package: DebianPackage, mirror: str, target: Path, *, cache: Path) -> None:
+    for known in (target, cache / target.name):
+        if known.is_file() and Digest.of_file(known).hex == package.sha256:
+            if known != target:
+                write_atomic(target, known.read_bytes())
+            return
     part = target.with_name(f".{target.name}.part")
     url = f"{mirror.rstrip('/')}/{package.path}"
     try:
         run(
             # As the user who asks: apt's own download user cannot write here.
-            [str(_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(part),
-             f"SHA256:{package.sha256}"],
+            [str(_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(part), f"SHA256:{package.sha256}"],
             what=f"fetching {package.name} {package.version}",
-        )  # fmt: skip
+        )
         if Digest.of_file(part).hex != package.sha256:
             raise UnavailableError(f"{package.file}: the mirror sent other bytes than the lock names")
+        if cache != target.parent:
+            write_atomic(cache / target.name, part.read_bytes())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -75,10 +75,19 @@ def make_lock(
 
 
 async def fetch(
-    lock: ImageLock, *, mirrors: Mapping[str, str], requirements: Path, source: Path, destination: Path
+    lock: ImageLock,
+    *,
+    mirrors: Mapping[str, str],
+    requirements: Path,
+    source: Path,
+    destination: Path,
+    cache: Path | None = None,
 ) -> None:
-    """Bring all that `build` needs, but the tools, into the folder `destination`: `debs`, `wheels`, `own`."""
-    await apt.fetch(lock.packages, mirrors=mirrors, destination=destination / "debs")
+    """Bring all that `build` needs, but the tools, into the folder `destination`: `debs`, `wheels`, `own`.
+
+    `cache` keeps Debian packages between calls (pip has a cache of its own).
+    """
+    await apt.fetch(lock.packages, mirrors=mirrors, destination=destination / "debs", cache=cache)
     await to_thread.run_sync(
         partial(wheels.fetch, [requirements], python=lock.python, destination=destination / "wheels")
     )
