@@ -7,11 +7,16 @@ after them. Pure: a plan depends on nothing but the configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from dhallmark import strictjson
 from dhallmark.config.model import Application, Config
 from dhallmark.errors import UsageError
+from dhallmark.files import write_if_changed
+
+SCHEMA = "dhallmark.dev/plan/v1"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,3 +78,28 @@ def make_plan(config: Config, *, shard: Shard | None = None) -> Plan:
     if shard is not None:
         units = units[shard.index - 1 :: shard.count]
     return Plan(config, tuple(units))
+
+
+def plan_to_json(plan: Plan, *, source: Mapping[str, object]) -> dict[str, object]:
+    """The plan as `plan.json` holds it. `source` is the state of the source: revision, tree, dirty, repository."""
+    return {
+        "schema": SCHEMA,
+        "project": plan.config.project,
+        "version": plan.config.version,
+        "source": dict(source),
+        "units": [
+            {
+                "environment": unit.environment,
+                "application": unit.application,
+                "layer": plan.application(unit).layer,
+            }
+            for unit in plan.units
+        ],
+    }
+
+
+def write_plan(plan: Plan, *, build: Path, source: Mapping[str, object]) -> dict[str, object]:
+    """Write `<build>/plan.json` and return what it holds. Raises OSError."""
+    body = plan_to_json(plan, source=source)
+    write_if_changed(build / "plan.json", strictjson.dump(body))
+    return body

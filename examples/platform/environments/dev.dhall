@@ -1,0 +1,7 @@
+let Environment = ./Environment.dhall
+
+in  Environment::{
+    , name = "dev"
+    , domain = "dev.acme.example"
+    , logLevel = "debug"
+    }

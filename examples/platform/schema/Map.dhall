@@ -1,0 +1,2 @@
+-- | Text to text, as `toMap` gives it; becomes a JSON object.
+List { mapKey : Text, mapValue : Text }

@@ -1,0 +1,3 @@
+{ Type = { name : Text, containerPort : Natural, protocol : Text }
+, default.protocol = "TCP"
+}

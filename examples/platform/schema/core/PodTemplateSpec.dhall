@@ -1,0 +1,5 @@
+let TemplateMeta = ../meta/TemplateMeta.dhall
+
+let PodSpec = ./PodSpec.dhall
+
+in  { metadata : TemplateMeta.Type, spec : PodSpec.Type }

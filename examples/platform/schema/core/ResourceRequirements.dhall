@@ -1,0 +1,1 @@
+let Map = ../Map.dhall in { requests : Map, limits : Map }

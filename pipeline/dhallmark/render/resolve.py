@@ -1,0 +1,306 @@
+"""The step `resolve`: sources to normal forms, with the record of all that took part.
+
+Dhall runs twice for a whole release: once to resolve all imports and report their graph, once to normalise one
+expression that holds every unit, so that units share the work of their imports. Where that fails, units are tried one
+by one, to name the one at fault.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dhallmark.digest import Digest
+from dhallmark.errors import Location, RenderError
+from dhallmark.files import directory_atomic, write_atomic
+from dhallmark.plan import Plan, Unit
+from dhallmark.progress import Progress, Silent
+from dhallmark.render import cbor
+from dhallmark.render.closure import Closure, Import, UnitRecord, write_closure
+from dhallmark.render.dhall import Dhall, find_dhall
+from dhallmark.render.diagnostics import render_error
+from dhallmark.render.discovery import Discovery, File, discover
+from dhallmark.render.graph import Graph, Node, parse_dot
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+_SUFFIX = {"code": "", "text": " as Text", "bytes": " as Bytes", "location": " as Location"}
+
+
+async def resolve(
+    plan: Plan,
+    *,
+    root: Path,
+    build: Path,
+    dhall: Dhall | None = None,
+    seeds: Sequence[Path] = (),
+    progress: Progress | None = None,
+) -> Closure:
+    """Resolve and normalise all units of `plan`; write `<build>/resolve/`; return the closure.
+
+    `root` is the folder of `dhallmark.yaml`. `seeds` are folders with Dhall cache entries (`1220<hex>`); an entry of
+    one of them, or of an earlier run's `<build>/resolve/cache`, stands in for the network where its bytes have the
+    hash that the import demands. With all of them there, no network is needed.
+    Raises RenderError for what is wrong in the sources, ToolError where Dhall cannot be run.
+    """
+    report = progress or Silent()
+    dhall = dhall or await find_dhall()
+    report.start("resolve", total=len(plan.units))
+    entries = {path for unit in plan.units for path in _entry_paths(plan, unit)}
+    discovery = discover(entries, root=root)
+    build.mkdir(parents=True, exist_ok=True)
+    with _fresh_cache(build) as cache:
+        _seed(cache, discovery, [build / "resolve" / "cache", *seeds])
+        run = _Run(plan=plan, root=root, dhall=dhall, cache=cache, discovery=discovery)
+        graph = await run.graph()
+        nodes = run.check(graph)
+        forms = await run.normalise(nodes)
+        closure = run.closure(graph, nodes, forms)
+        with directory_atomic(build / "resolve") as directory:
+            for unit in plan.units:
+                write_atomic(directory / "normal" / f"{unit.path}.dhallb", forms.units[unit])
+                report.advance("resolve")
+            for digest in closure.frozen_entries():
+                write_atomic(directory / "cache" / _entry_name(digest), _cached(cache, digest))
+            write_closure(closure, directory / "closure.json")
+    report.done("resolve", summary=f"{len(plan.units)} units, {len(closure.imports)} imports")
+    return closure
+
+
+def _entry_paths(plan: Plan, unit: Unit) -> list[str]:
+    values = plan.config.environments[unit.environment].values
+    entry = plan.application(unit).entry
+    return [entry] if values is None else [entry, values]
+
+
+def unit_expression(plan: Plan, unit: Unit) -> str:
+    """The Dhall expression of a unit: its entry, applied to the environment's values where it has some."""
+    return " ".join(_quote(path) for path in _entry_paths(plan, unit))
+
+
+def _quote(path: str) -> str:
+    """A path relative to the root as a Dhall import."""
+    return "./" + "/".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in path.split("/"))
+
+
+@contextmanager
+def _fresh_cache(build: Path) -> Iterator[Path]:
+    """A cache of this run's own. An older one could hide a local import: Dhall does not read what a hash gives it."""
+    path = Path(tempfile.mkdtemp(prefix=".dhall-", dir=build))
+    try:
+        (path / "dhall").mkdir()
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _entry_name(digest: Digest) -> str:
+    """The file name of a cache entry: a multihash (0x12 SHA-256, 0x20 bytes) in hex."""
+    return "1220" + digest.hex
+
+
+def _seed(cache: Path, discovery: Discovery, seeds: Sequence[Path]) -> None:
+    """Copy the entries that remote imports demand. One whose bytes have another digest is as good as not there."""
+    for digest in sorted({item.digest for _, item in discovery.remotes() if item.digest}):
+        for seed in seeds:
+            try:
+                content = (seed / _entry_name(digest)).read_bytes()
+            except OSError:
+                continue
+            if Digest.of(content) == digest:
+                (cache / "dhall" / _entry_name(digest)).write_bytes(content)
+                break
+
+
+def _cached(cache: Path, digest: Digest) -> bytes:
+    path = cache / "dhall" / _entry_name(digest)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise RenderError(f"Dhall left no cache entry for {digest}") from error
+    if Digest.of(content) != digest:
+        raise RenderError(f"Dhall's cache entry for {digest} has other bytes")
+    return content
+
+
+class _Forms:
+    """The normal forms' encodings that one run of Dhall gave."""
+
+    def __init__(self) -> None:
+        self.units: dict[Unit, bytes] = {}
+        self.imports: dict[Node, Digest] = {}
+
+
+class _Run:
+    """The state of one call of `resolve`."""
+
+    def __init__(self, *, plan: Plan, root: Path, dhall: Dhall, cache: Path, discovery: Discovery) -> None:
+        self.plan = plan
+        self.root = root
+        self.dhall = dhall
+        self.cache = cache
+        self.discovery = discovery
+
+    async def _dhall(self, *arguments: str, fields: Sequence[str]) -> bytes:
+        """Run Dhall on a record of `fields`; its standard output. Raises the RenderError of the unit at fault."""
+        try:
+            outcome = await self.dhall.run(
+                *arguments, source=_record(fields), directory=self.root, cache=self.cache
+            )
+        except RenderError as error:  # A limit is hit.
+            raise await self._culprit() or error from error
+        if outcome.status != 0:
+            remotes = self.discovery.remotes()
+            raise await self._culprit() or render_error(outcome.stderr, root=self.root, remotes=remotes)
+        return outcome.stdout
+
+    async def graph(self) -> Graph:
+        """Resolve everything, and read Dhall's own graph of it."""
+        return parse_dot((await self._dhall("resolve", "--dot", fields=self._unit_fields())).decode())
+
+    def _unit_fields(self) -> list[str]:
+        return [f"u{index} = {unit_expression(self.plan, unit)}" for index, unit in enumerate(self.plan.units)]
+
+    def check(self, graph: Graph) -> frozenset[Node]:
+        """The imports that took part; what Dhall says must agree with what the scan found."""
+        nodes = frozenset(node for node in self._reachable(graph) if node.mode != "location")
+        frozen = {(item.target, item.digest) for _, item in self.discovery.remotes()}
+        for node in sorted(nodes, key=_id):
+            if node.remote:
+                known = (node.target, node.digest) in frozen
+            else:
+                known = node.local and self._file(node) in self.discovery.files
+            if not known:
+                raise RenderError(
+                    f"Dhall imports {_id(node)}, which no scan of the sources showed",
+                    hint="this is a defect of dhallmark: report it with the line that holds the import",
+                )
+        resolved = {(node.target, node.digest) for node in nodes}
+        sources = {self._file(node).path for node in nodes if node.local and node.mode == "code"}
+        for path, item in self.discovery.remotes():
+            if path in sources and item.has_alternative and (item.target, item.digest) not in resolved:
+                raise RenderError(
+                    f"{item.target} did not answer, and Dhall took the alternative",
+                    where=Location(file=path, line=item.line, column=item.column),
+                    hint="a release may not depend on which host answers: make the import available, or take it out",
+                )
+        return nodes
+
+    def _reachable(self, graph: Graph) -> frozenset[Node]:
+        """Dhall's own nodes, and what stands below frozen local imports that it took from its cache.
+
+        The cache is fresh, so that happens only where two files have the same hash: the second is not read.
+        """
+        nodes = set(graph.reachable())
+        pending = [node for node in nodes if node.local and node.digest and not graph.children(node)]
+        while pending:
+            for file in self.discovery.children(self._file(pending.pop()).path):
+                node = Node(f"./{file.path}", file.mode)
+                if node not in nodes:
+                    nodes.add(node)
+                    pending.append(node)
+        return frozenset(nodes)
+
+    @staticmethod
+    def _file(node: Node) -> File:
+        return File(node.target.removeprefix("./"), node.mode)
+
+    async def normalise(self, nodes: frozenset[Node]) -> _Forms:
+        """All units and all imports that no hash pins yet, in one expression, out of the cache file that it leaves."""
+        unpinned = sorted((node for node in nodes if node.digest is None), key=_id)
+        fields = self._unit_fields() + [
+            f"i{index} = {_quote(self._file(node).path)}{_SUFFIX[node.mode]}" for index, node in enumerate(unpinned)
+        ]
+        digest = Digest((await self._dhall("hash", "--cache", fields=fields)).decode().strip())
+        forms = _Forms()
+        encoded = dict(cbor.fields(_cached(self.cache, digest), what="the release's normal form"))
+        for index, unit in enumerate(self.plan.units):
+            forms.units[unit] = encoded[f"u{index}"]
+        for index, node in enumerate(unpinned):
+            forms.imports[node] = Digest.of(encoded[f"i{index}"])
+        for node in nodes:
+            if node.digest is not None:
+                forms.imports[node] = node.digest
+        return forms
+
+    async def _culprit(self) -> RenderError | None:
+        """The error of the first unit that fails alone."""
+        for unit in self.plan.units:
+            entry = Location(file=self.plan.application(unit).entry, field=f"applications.{unit.application}.entry")
+            source = unit_expression(self.plan, unit)
+            try:
+                outcome = await self.dhall.run("hash", source=source, directory=self.root, cache=self.cache)
+            except RenderError as error:
+                return RenderError(f"{unit.path}: {error.message}", where=entry, hint=error.hint)
+            if outcome.status != 0:
+                error = render_error(
+                    outcome.stderr, root=self.root, unit=unit.path, remotes=self.discovery.remotes()
+                )
+                if error.where is None:
+                    # The position is in the expression of `unit_expression`: entry and values do not fit together.
+                    error.where = entry
+                    error.hint = error.hint or (
+                        "the entry must be a function from the environment's values to a list of objects"
+                    )
+                return error
+        return None
+
+    def closure(self, graph: Graph, nodes: frozenset[Node], forms: _Forms) -> Closure:
+        """The record. A file that is imported both with and without a hash is one import, and frozen."""
+        found: dict[str, Import] = {}
+        for node in sorted(nodes, key=lambda node: (_id(node), node.digest or "")):
+            imports = {_id(child) for child in graph.children(node) if child in nodes and not node.remote}
+            if node.local:
+                imports |= self._hidden(graph, node)
+            semantic = forms.imports[node]
+            item = Import(
+                id=_id(node),
+                kind="remote" if node.remote else "local",
+                path=None if node.remote else self._file(node).path,
+                url=node.target if node.remote else None,
+                mode=node.mode if node.mode != "location" else "code",
+                sha256=semantic if node.remote else self.discovery.files[self._file(node)],
+                semantic_hash=semantic,
+                frozen=node.digest is not None,
+                imports=tuple(sorted(imports)),
+            )
+            other = found.get(item.id)
+            if other is not None:
+                if other.semantic_hash != item.semantic_hash:
+                    raise RenderError(f"{item.id} is imported with two different hashes", hint="freeze it once more")
+                item = item.model_copy(
+                    update={
+                        "frozen": item.frozen or other.frozen,
+                        "imports": tuple(sorted({*item.imports, *other.imports})),
+                    }
+                )
+            found[item.id] = item
+        units = tuple(
+            UnitRecord(
+                environment=unit.environment,
+                application=unit.application,
+                entries=tuple(_entry_paths(self.plan, unit)),
+                semantic_hash=Digest.of(forms.units[unit]),
+            )
+            for unit in self.plan.units
+        )
+        return Closure(dhall=self.dhall.version, imports=tuple(found[name] for name in sorted(found)), units=units)
+
+    def _hidden(self, graph: Graph, node: Node) -> set[str]:
+        """What a frozen local import imports, where Dhall took it from the cache (see `_reachable`)."""
+        if node.digest is None or graph.children(node):
+            return set()
+        path = self._file(node).path
+        return {_id(Node(f"./{file.path}", file.mode)) for file in self.discovery.children(path)}
+
+
+def _id(node: Node) -> str:
+    """How closure.json names an import."""
+    return node.target.removeprefix("./") + _SUFFIX[node.mode]
+
+
+def _record(fields: Sequence[str]) -> str:
+    return "{ " + "\n, ".join(fields) + "\n}\n"
