@@ -1,0 +1,80 @@
+"""The CI image, and the container that builds it."""
+
+from __future__ import annotations
+
+import dagger
+from dagger import dag
+
+_VENV = "/opt/builder"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_MODULE = "/dhallmark"
+"""Where dhallmark's own source is mounted."""
+_PIP_CACHE = "/var/cache/pip"
+_APT_CACHE = "/var/cache/dhallmark"
+"""Kept by the engine between builds: what is in them is checked against the locks each time."""
+_PARTS = ("pyproject.toml", "README.md", "requirements.lock", "pipeline/", "ci/image/")
+"""What of the source the image is made of; anything else may change without building it anew."""
+
+
+def builder(
+    base: str, *, source: dagger.Directory, ca_bundle: dagger.File | None, pip_index: str | None
+) -> dagger.Container:
+    """A container with dhallmark installed by pip, on `base`: it fetches and builds the CI image.
+
+    Nothing of it gets into the image; two builders with other packages build the same digest.
+    """
+    container = dag.container().from_(base).with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+    if ca_bundle is not None:
+        container = container.with_mounted_file(_CERTIFICATES, ca_bundle)
+    container = (
+        container.with_exec(["apt-get", "update"])
+        .with_exec(["apt-get", "install", "--yes", "--no-install-recommends", "ca-certificates", "python3-venv"])
+        .with_exec(["python3", "-m", "venv", _VENV])
+        .with_env_variable("PIP_CERT", _CERTIFICATES)
+        .with_env_variable("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .with_mounted_cache(_PIP_CACHE, dag.cache_volume("dhallmark-pip"))
+        .with_env_variable("PIP_CACHE_DIR", _PIP_CACHE)
+    )
+    if pip_index:
+        container = container.with_env_variable("PIP_INDEX_URL", pip_index)
+    install = [f"{_VENV}/bin/pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    for lock in ("requirements.lock", "ci/image/builder.lock"):
+        container = container.with_file(f"/locks/{lock}", source.file(lock)).with_exec(
+            [*install, "-r", f"/locks/{lock}"]
+        )
+    return (
+        container.with_directory(_MODULE, dag.directory().with_directory("/", source, include=list(_PARTS)))
+        .with_workdir(_MODULE)
+        .with_env_variable("PYTHONPATH", f"{_MODULE}/pipeline")
+        .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
+        .with_env_variable("PATH", f"{_VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    )
+
+
+def build(
+    container: dagger.Container, *, tools: dagger.Directory, mirrors: list[str], image_ca: dagger.File | None
+) -> dagger.Directory:
+    """Fetch, then build without looking at the network again: `image.tar`, `sbom.spdx.json`, `digest`."""
+    fetch = ["python3", "-m", "dhallmark.cli.app", "image", "fetch", "--inputs", "/inputs", "--cache", _APT_CACHE]
+    for mirror in mirrors:
+        fetch += ["--mirror", mirror]
+    command = ["python3", "-m", "dhallmark.cli.app", "image", "build", "--inputs", "/inputs", "--tools", "/tools"]
+    command += ["--to", "/image"]
+    container = container.with_mounted_cache(_APT_CACHE, dag.cache_volume("dhallmark-debs"))
+    container = container.with_exec(fetch).with_mounted_directory("/tools", tools)
+    if image_ca is not None:
+        container = container.with_mounted_file("/ca-bundle.pem", image_ca)
+        command += ["--ca-bundle", "/ca-bundle.pem"]
+    return container.with_exec(command).directory("/image")
+
+
+def load(archive: dagger.File) -> dagger.Container:
+    """The image as a container, with its Python compiled once per engine rather than inside the image.
+
+    Byte code is no part of the image: the compiler does not promise the same bytes twice.
+    """
+    return (
+        dag.container()
+        .import_(archive)
+        .with_exec(["/opt/dhallmark/bin/python", "-m", "compileall", "-q", "/opt/dhallmark/lib", "/usr/lib/python3.13"])
+    )

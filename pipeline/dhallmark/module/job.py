@@ -1,0 +1,68 @@
+"""One run of the `dhallmark` command in a container: what is mounted, bound and set is decided here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import dagger
+
+SOURCE = "/src"
+BUILD = "/build"
+_SECRETS = "/run/secrets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A service, and the names under which containers reach it."""
+
+    service: dagger.Service
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A container that is about to run one command. Every method returns another job."""
+
+    container: dagger.Container
+    bindings: tuple[Binding, ...] = field(default=())
+
+    def bound(self, *bindings: Binding | None) -> Job:
+        """With services that the command can reach."""
+        return replace(self, bindings=(*self.bindings, *(binding for binding in bindings if binding is not None)))
+
+    def directory(self, path: str, directory: dagger.Directory) -> Job:
+        """With `directory` to read and write at `path`."""
+        return replace(self, container=self.container.with_directory(path, directory))
+
+    def mounted(self, path: str, directory: dagger.Directory) -> Job:
+        """With `directory` at `path`; what is written there is not part of any result."""
+        return replace(self, container=self.container.with_mounted_directory(path, directory))
+
+    def file(self, path: str, file: dagger.File) -> Job:
+        """With `file` at `path`."""
+        return replace(self, container=self.container.with_mounted_file(path, file))
+
+    def secret(self, name: str, secret: dagger.Secret) -> tuple[Job, str]:
+        """With a secret as a file in memory, for this command alone; and the file's path."""
+        path = f"{_SECRETS}/{name}"
+        return replace(self, container=self.container.with_mounted_secret(path, secret, mode=0o400)), path
+
+    def variable(self, name: str, value: str) -> Job:
+        """With an environment variable, which must not be secret."""
+        return replace(self, container=self.container.with_env_variable(name, value))
+
+    def run(
+        self, arguments: Sequence[str], *, fresh: bool = False, expect: dagger.ReturnType | None = None
+    ) -> dagger.Container:
+        """The container after `dhallmark ARGUMENTS`. `fresh` runs it even where the same was run before."""
+        container = self.container
+        for binding in self.bindings:
+            for name in binding.names:
+                container = container.with_service_binding(name, binding.service)
+        if fresh:
+            container = container.with_env_variable("DHALLMARK_NONCE", uuid.uuid4().hex)
+        return container.with_exec(
+            ["dhallmark", *arguments], expect=dagger.ReturnType.SUCCESS if expect is None else expect
+        )
