@@ -11,11 +11,12 @@ from pathlib import Path
 
 import yaml
 from cryptography.hazmat.primitives import serialization
+from pydantic import ValidationError
 
 from dhallmark.errors import UsageError
 from dhallmark.files import write_atomic
 from dhallmark.lab import pki, programs, trust
-from dhallmark.lab.model import DEFAULT_ISSUERS, Authority, Issuer, LabModel, LabPaths, write_lab
+from dhallmark.lab.model import DEFAULT_ISSUERS, Address, Authority, Issuer, LabModel, LabPaths, write_lab
 
 _SECRET = 0o600
 _FIRST_FULCIO_PORT = 5550
@@ -25,7 +26,7 @@ def create_lab(
     directory: Path,
     *,
     hostname: str = "localhost",
-    listen: str = "127.0.0.1",
+    listen: Address = "127.0.0.1",
     authorities: Iterable[str] = ("main",),
     issuers: Mapping[str, Issuer] | None = None,
 ) -> LabModel:
@@ -35,25 +36,31 @@ def create_lab(
     Rekor's checkpoints. `authorities` names Fulcio instances, each with a CA and a CT log of its own; they share
     the log, the timestamp authority and the issuers. `issuers` adds to the ones that every lab has.
 
-    Raises UsageError where the directory has other content. A failure leaves no half-made lab.
+    The directory may be moved before the lab is started. Raises UsageError where it has other content, or a
+    name is none. A failure leaves no half-made lab.
     """
     directory = directory.absolute()
     if directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty", hint="give a directory that does not exist yet")
-    lab = LabModel(
-        hostname=hostname,
-        listen=listen,
-        issuers=DEFAULT_ISSUERS | dict(issuers or {}),
-        authorities={
-            name: Authority(port=port, grpc_port=port + 1, metrics_port=port + 2)
-            for name, port in zip(authorities, range(_FIRST_FULCIO_PORT, 65000, 10), strict=False)
-        },
-    )
+    try:
+        lab = LabModel(
+            hostname=hostname,
+            listen=listen,
+            issuers=DEFAULT_ISSUERS | dict(issuers or {}),
+            authorities={
+                name: Authority(port=port, grpc_port=port + 1, metrics_port=port + 2)
+                for name, port in zip(authorities, range(_FIRST_FULCIO_PORT, 65000, 10), strict=False)
+            },
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"no lab can be made of this: {place}: {first['msg']}") from error
     directory.parent.mkdir(parents=True, exist_ok=True)
     # mkdtemp gives mode 0700, which the rename keeps.
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     try:
-        _write(LabPaths(temporary), LabPaths(directory), lab)
+        _write(LabPaths(temporary), lab)
         if directory.exists():
             directory.rmdir()
         temporary.rename(directory)
@@ -63,8 +70,7 @@ def create_lab(
     return lab
 
 
-def _write(paths: LabPaths, final: LabPaths, lab: LabModel) -> None:
-    """Write everything below `paths`; settings speak of `final`, where the directory will lie."""
+def _write(paths: LabPaths, lab: LabModel) -> None:
     for folder in ("keys", "certs", "settings", "trust", "data", "logs", "jobs"):
         (paths.root / folder).mkdir(mode=0o700)
 
@@ -89,7 +95,7 @@ def _write(paths: LabPaths, final: LabPaths, lab: LabModel) -> None:
         write_atomic(paths.certificates(f"fulcio-{name}"), chain.pem)
         write_atomic(paths.key(f"ctlog-{name}"), pki.private_pem(ctlog), mode=_SECRET)
         write_atomic(paths.certificates(f"ctlog-{name}"), pki.public_pem(ctlog))
-        settings = programs.fulcio_settings(lab, final, authority=name, password=password)
+        settings = programs.fulcio_settings(lab, authority=name, password=password)
         write_atomic(paths.settings(f"fulcio-{name}.json"), _json(settings), mode=_SECRET)
 
         root = trust.trusted_root(
@@ -111,7 +117,7 @@ def _write(paths: LabPaths, final: LabPaths, lab: LabModel) -> None:
         write_atomic(target / "trust_config.json", _json(trust.trust_config(root, signing)))
 
     write_atomic(paths.settings("issuers.yaml"), yaml.safe_dump(programs.fulcio_issuers(lab), sort_keys=False))
-    write_atomic(paths.settings("registry-fallback.yaml"), yaml.safe_dump(programs.distribution_settings(lab, final)))
+    write_atomic(paths.settings("registry-fallback.yaml"), yaml.safe_dump(programs.distribution_settings(lab)))
     write_atomic(paths.hosts, lab.hosts)
     write_lab(paths, lab)
 

@@ -20,6 +20,8 @@ AUDIENCE = "sigstore"
 PACKAGES_HOST = "packages.dhallmark.test"
 """Host name under which the lab serves Dhall packages; `.test` never resolves outside (RFC 6761)."""
 
+Address = Literal["127.0.0.1", "0.0.0.0"]  # noqa: S104
+"""Loopback in a network of the lab's own; all addresses in a container whose network is isolated already."""
 Shape = Literal["github", "gitlab", "email"]
 """Whose tokens an issuer's look like."""
 LabName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
@@ -87,7 +89,7 @@ class LabModel(_Model):
     schema_name: Annotated[Literal["dhallmark.dev/lab/v1"], Field(alias="schema")] = "dhallmark.dev/lab/v1"
     hostname: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
     """Name under which clients reach the services; also the origin of Rekor's checkpoints."""
-    listen: str
+    listen: Address
     """Address that the services bind."""
     issuers: dict[LabName, Issuer]
     authorities: Annotated[dict[LabName, Authority], Field(min_length=1)]
@@ -132,6 +134,10 @@ class LabModel(_Model):
         """The hosts file of the lab's namespace: every name is this machine."""
         names = sorted({"localhost", self.hostname, PACKAGES_HOST, *(issuer.host for issuer in self.issuers.values())})
         return "".join(f"127.0.0.1 {name}\n" for name in names)
+
+
+HERE = Path()
+"""The working directory: programs run in the lab's directory, and their settings name files as seen from there."""
 
 
 @dataclass(frozen=True, slots=True)

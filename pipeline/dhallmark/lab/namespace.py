@@ -1,7 +1,7 @@
 """Linux namespaces: one network with nothing but a loopback device, and a mount namespace for its hosts file.
 
 Nothing is pinned: no named network namespace, no mount outside. Both namespaces go with the last process in them.
-As root they are made directly; anyone else gets them within a user namespace of their own (user_namespaces(7)).
+With CAP_SYS_ADMIN they are made directly; without, within a user namespace of their own (user_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _CLONE_FS = 0x00000200
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
 """Constants of <sched.h>; `os` has them from Python 3.12 on."""
+_CAP_SYS_ADMIN = 21
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
@@ -36,7 +37,7 @@ _IFREQ = "16sh22x"
 
 def isolated(command: Sequence[str]) -> list[str]:
     """`command` in namespaces of its own. The process that is started becomes the command itself (no fork)."""
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    user = [] if _is_admin() else ["--user", "--map-root-user"]
     return ["unshare", *user, "--net", "--mount", "--propagation", "private", "--", *command]
 
 
@@ -66,7 +67,7 @@ def prepare_inside(hosts: Path) -> None:
 
 def entering(pid: int, command: Sequence[str], *, directory: Path) -> list[str]:
     """`command` run in the network and mount namespaces of process `pid`, in `directory`."""
-    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    user = [] if _same(pid, "user") else ["--user", "--preserve-credentials"]
     return [
         "nsenter",
         f"--target={pid}",
@@ -84,7 +85,7 @@ def entering(pid: int, command: Sequence[str], *, directory: Path) -> list[str]:
 
 def is_inside(pid: int) -> bool:
     """True where the calling thread is in the network namespace of process `pid` already."""
-    return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
+    return _same(pid, "net")
 
 
 def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -95,7 +96,7 @@ def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.k
     """
     if is_inside(pid):
         return function(*args, **kwargs)
-    if os.geteuid() != 0:
+    if not (_is_admin() and _same(pid, "user")):
         raise UsageError(
             "only root can move a thread into the lab's network",
             hint="run the whole program inside: `dhallmark lab exec -- COMMAND`",
@@ -111,6 +112,18 @@ def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.k
 
     threading.Thread(target=run, name="lab", daemon=True).start()
     return result.result()
+
+
+def _is_admin() -> bool:
+    """True where this process has CAP_SYS_ADMIN (capabilities(7)): root in a container may not have it."""
+    status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def _same(pid: int, kind: str) -> bool:
+    """True where process `pid` and the calling thread share a namespace."""
+    return Path(f"/proc/{pid}/ns/{kind}").readlink() == Path(f"/proc/thread-self/ns/{kind}").readlink()
 
 
 def _enter(pid: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dhallmark.errors import ToolError
-from dhallmark.lab.model import AUDIENCE, Issuer, LabModel, LabPaths
+from dhallmark.lab.model import AUDIENCE, HERE, Issuer, LabModel, LabPaths
 
 _CHECKPOINT_INTERVAL = "200ms"
 """Rekor answers when the next checkpoint is out: its default of 10 s would be the time of every signature."""
@@ -144,9 +144,9 @@ def programs(lab: LabModel, paths: LabPaths) -> list[Program]:
     ]
 
 
-def fulcio_settings(lab: LabModel, paths: LabPaths, *, authority: str, password: str) -> dict[str, object]:
+def fulcio_settings(lab: LabModel, *, authority: str, password: str) -> dict[str, object]:
     """What `fulcio serve --config` reads; keys are the names of its options."""
-    ports = lab.authorities[authority]
+    ports, paths = lab.authorities[authority], LabPaths(HERE)
     return {
         "ca": "fileca",
         "fileca-cert": str(paths.certificates(f"fulcio-{authority}")),
@@ -181,12 +181,15 @@ def fulcio_issuers(lab: LabModel) -> dict[str, object]:
     }
 
 
-def distribution_settings(lab: LabModel, paths: LabPaths) -> dict[str, object]:
+def distribution_settings(lab: LabModel) -> dict[str, object]:
     """The settings of the registry without the referrers API."""
     return {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(paths.data("registry-fallback"))}, "delete": {"enabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(LabPaths(HERE).data("registry-fallback"))},
+            "delete": {"enabled": True},
+        },
         "http": {"addr": f"{lab.listen}:{lab.ports.registry_fallback}"},
     }
 
