@@ -23,7 +23,7 @@ def test_what_it_writes_loads_and_every_path_in_it_exists(tmp_path: Path) -> Non
     policy = load_policy(folder / config.policy)
     assert config.project == "my-platform"
     assert result.data["files"] == sorted(contents(folder))
-    assert [unit.path for unit in make_plan(config).units] == ["dev/hello", "prod/hello"]
+    assert [unit.path for unit in make_plan(config).units] == ["dev/greeter", "prod/greeter"]
     for application in config.applications.values():
         assert (folder / application.entry).is_file()
     for environment in config.environments.values():

@@ -1,1 +1,1 @@
-{ greeting = "hello, dev", image = "docker.io/library/busybox:1.37", replicas = 1 }
+{ greeting = "hello, dev", image = "busybox:1.37", replicas = 1 }

@@ -1,1 +1,1 @@
-{ greeting = "hello, prod", image = "docker.io/library/busybox:1.37", replicas = 3 }
+{ greeting = "hello, prod", image = "busybox:1.37", replicas = 3 }

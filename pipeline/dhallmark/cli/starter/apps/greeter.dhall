@@ -3,19 +3,19 @@ let Values = ../schema/Values.dhall
 
 let Object = ../schema/Object.dhall
 
-let labels = toMap { `app.kubernetes.io/name` = "hello" }
+let labels = toMap { `app.kubernetes.io/name` = "greeter" }
 
 in  \(values : Values) ->
       [ Object.ConfigMap
           { apiVersion = "v1"
           , kind = "ConfigMap"
-          , metadata = { name = "hello", labels }
+          , metadata = { name = "greeter", labels }
           , data = toMap { greeting = values.greeting }
           }
       , Object.Deployment
           { apiVersion = "apps/v1"
           , kind = "Deployment"
-          , metadata = { name = "hello", labels }
+          , metadata = { name = "greeter", labels }
           , spec =
             { replicas = values.replicas
             , selector.matchLabels = labels
@@ -23,13 +23,13 @@ in  \(values : Values) ->
               { metadata = { labels }
               , spec.containers
                 =
-                [ { name = "hello"
+                [ { name = "greeter"
                   , image = values.image
                   , command = [ "sh", "-c", "echo $GREETING && sleep infinity" ]
                   , env =
                     [ { name = "GREETING"
                       , valueFrom.configMapKeyRef
-                        = { name = "hello", key = "greeting" }
+                        = { name = "greeter", key = "greeting" }
                       }
                     ]
                   }
