@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -198,17 +198,24 @@ class Registry:
         return (await self.attach_all(repository, subject, [attachment]))[0]
 
     async def attach_all(
-        self, repository: str, subject: Descriptor, attachments: Sequence[Attachment]
+        self,
+        repository: str,
+        subject: Descriptor,
+        attachments: Sequence[Attachment],
+        *,
+        mount_from: str | None = None,
     ) -> list[Manifest]:
         """Attach each of `attachments` to `subject`. What is attached already stays as it is.
 
-        Where the registry does not say (`OCI-Subject`) that it lists the manifest itself, the fallback index is
-        updated, too.
+        `mount_from` is a repository of the same registry that may have the blobs already. Where the registry does not
+        say (`OCI-Subject`) that it lists the manifest itself, the fallback index is updated, too.
         """
         await self.push_blob(repository, EMPTY_CONFIG)
         manifests = [attachment.manifest(subject) for attachment in attachments]
         layers = {Digest.of(attachment.layer): attachment.layer for attachment in attachments}
-        await concurrently([partial(self.push_blob, repository, layer) for layer in layers.values()])
+        await concurrently(
+            [partial(self.push_blob, repository, layer, mount_from=mount_from) for layer in layers.values()]
+        )
         await self._put_referrers(repository, subject.digest, manifests)
         return manifests
 
@@ -257,10 +264,19 @@ class Registry:
             hint="run the command again when nothing else writes to this artifact",
         )
 
-    async def copy(self, source: str, destination: str, digest: Digest, *, referrers: bool = True) -> None:
+    async def copy(
+        self,
+        source: str,
+        destination: str,
+        digest: Digest,
+        *,
+        referrers: bool = True,
+        only: Collection[Digest] | None = None,
+    ) -> None:
         """Copy an artifact, and what refers to it, between repositories of this registry. The digests stay.
 
-        Only whole: raises RegistryError where the listing of referrers is incomplete. The artifact itself is put
+        `only` are the digests of the referrers to copy, all that are listed where it is not given. Only whole: raises
+        RegistryError where the listing of referrers is incomplete, or lacks one of `only`. The artifact itself is put
         last, so that it never stands in `destination` without its signatures.
         """
         manifest = await self.get_manifest(source, digest)
@@ -270,7 +286,17 @@ class Registry:
             listing = await self.referrers(source, digest)
             if not listing.complete:
                 raise self._incomplete(source, digest, listing)
+            listed = {descriptor.digest for descriptor in listing.descriptors}
+            if only is not None and not set(only) <= listed:
+                raise RegistryError(
+                    f"{digest} has lost {len(set(only) - listed)} of what was attached to it",
+                    method="GET",
+                    url=f"{self.host}/{source}",
+                    hint="run the command again: what is there already is not written twice",
+                )
             for descriptor in listing.descriptors:
+                if only is not None and descriptor.digest not in only:
+                    continue
                 referrer = await self.get_manifest(source, descriptor.digest)
                 subject = referrer.subject()
                 if subject is not None and subject.digest == digest:

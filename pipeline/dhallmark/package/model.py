@@ -129,9 +129,12 @@ class Artifacts(Model):
     def in_environment(self, environment: str) -> Sequence[Artifact]:
         return [artifact for artifact in self.artifacts if artifact.environment == environment]
 
+    def to_json(self) -> dict[str, object]:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
     def to_bytes(self) -> bytes:
         """The record as it is written."""
-        return strictjson.dump(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return strictjson.dump(self.to_json())
 
     @classmethod
     def parse(cls, content: bytes, *, file: str = FILE) -> Self:

@@ -1,0 +1,110 @@
+"""`dhallmark publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from dhallmark.cli.output import progress
+from dhallmark.cli.result import Result
+from dhallmark.config.load import load_config, load_policy
+from dhallmark.config.model import Config
+from dhallmark.config.policy import Policy
+from dhallmark.consumer import Target
+from dhallmark.digest import Digest
+from dhallmark.oci.client import Registry
+from dhallmark.package.package import load_artifacts
+from dhallmark.publish.model import Publication
+from dhallmark.publish.publish import Verify
+from dhallmark.publish.publish import publish as publish_all
+from dhallmark.sign.services import load_trust_config
+from dhallmark.verdict import Verdict
+from dhallmark.verify.artifact import verify_artifact
+from dhallmark.verify.trust import TrustRoot
+
+
+def publish(
+    *,
+    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
+    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    trusted_root: Annotated[
+        Path | None,
+        Parameter(
+            help="A Sigstore trusted_root.json. The trust root of the instance that signs where it is not given."
+        ),
+    ] = None,
+    move_tag: Annotated[
+        bool,
+        Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
+    ] = False,
+    registry_ca: Annotated[
+        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
+    ] = None,
+) -> Result:
+    """Attach the signed statements, read them back, verify, copy to where consumers read, and set the tags last."""
+    settings = load_config(config)
+    verify = _verifier(
+        load_policy(config.parent / settings.policy), _trust(settings, root=config.parent, trusted_root=trusted_root)
+    )
+    artifacts = load_artifacts(build)
+
+    async def run() -> Publication:
+        place = settings.publish
+        async with Registry(place.registry, plain_http=place.plain_http, ca=registry_ca) as registry:
+            return await publish_all(
+                artifacts,
+                build=build,
+                publish=place,
+                registry=registry,
+                verify=verify,
+                move_tag=move_tag,
+                progress=progress(),
+            )
+
+    publication = anyio.run(run)
+    return Result(data=publication.to_json(), text=_to_text(publication))
+
+
+def _verifier(policy: Policy, trust: TrustRoot) -> Verify:
+    async def verify(registry: Registry, *, repository: str, digest: Digest, subject_name: str) -> Verdict:
+        target = Target(
+            repository=repository,
+            digest=digest,
+            trusted_root=Path(),
+            policy=Path(),
+            subject_name=subject_name,
+            plain_http=registry.plain_http,
+        )
+        return await verify_artifact(registry, target, policy, trust)
+
+    return verify
+
+
+def _trust(config: Config, *, root: Path, trusted_root: Path | None) -> TrustRoot:
+    if trusted_root is not None:
+        return TrustRoot.load(trusted_root)
+    path = config.signing.trust_config
+    instance = load_trust_config(root / path if path else None)
+    # sigstore-python has no public way from a trust config to the trust root's own text.
+    return TrustRoot.parse(instance._inner.trusted_root.to_json().encode())  # noqa: SLF001
+
+
+def _to_text(publication: Publication) -> RenderableType:
+    table = Table(title=f"{publication.project} {publication.version}, published", title_justify="left")
+    for heading in ("environment", "kind", "reference", "digest", "attached"):
+        table.add_column(heading, overflow="fold")
+    for one in publication.artifacts:
+        table.add_row(one.environment, one.kind, one.reference, one.digest, str(len(one.attached)))
+    moved = [f"moved: {one.reference} named {one.moved_from} before" for one in publication.artifacts if one.moved_from]
+    first = publication.artifacts[0]
+    checks = [
+        "check one yourself:",
+        f"  dhallmark verify {first.pinned}",
+        f"  crane digest {first.reference}",
+    ]
+    return Group(table, *moved, *checks)
