@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
+
 from dhallmark import strictjson
 from dhallmark.cli.result import Result
-from dhallmark.config.schema import Kind, json_schema
+from dhallmark.config.model import Config, Model
+from dhallmark.config.policy import Policy
+from dhallmark.config.schema import json_schema
+from dhallmark.package.model import Artifacts
+from dhallmark.render.closure import Closure
+from dhallmark.report.model import Report
+
+
+class Kind(StrEnum):
+    """The files that have a schema here."""
+
+    CONFIG = "config"
+    """`dhallmark.yaml`."""
+    POLICY = "policy"
+    """The policy file."""
+    CLOSURE = "closure"
+    """`resolve/closure.json` of a build directory."""
+    ARTIFACTS = "artifacts"
+    """`package/artifacts.json` of a build directory."""
+    RELEASE = "release"
+    """`release.json` of a build directory."""
+
+
+MODELS: Mapping[Kind, tuple[type[Model], str]] = {
+    Kind.CONFIG: (Config, "dhallmark.yaml"),
+    Kind.POLICY: (Policy, "dhallmark policy"),
+    Kind.CLOSURE: (Closure, "dhallmark closure of imports"),
+    Kind.ARTIFACTS: (Artifacts, "dhallmark artifacts"),
+    Kind.RELEASE: (Report, "dhallmark release"),
+}
 
 
 def schema(kind: Kind, /) -> Result:
@@ -15,7 +47,13 @@ def schema(kind: Kind, /) -> Result:
     Parameters
     ----------
     kind
-        `config` for dhallmark.yaml, `policy` for the policy file.
+        `config` for dhallmark.yaml, `policy` for the policy file; the others are files of the build directory.
     """
-    body = json_schema(kind)
+    body = schema_of(kind)
     return Result(data=body, text=strictjson.dump(body).decode())
+
+
+def schema_of(kind: Kind) -> dict[str, object]:
+    """The JSON Schema of one kind of file."""
+    model, title = MODELS[kind]
+    return json_schema(model, name=kind.value, title=title)

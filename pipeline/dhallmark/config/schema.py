@@ -1,42 +1,23 @@
-"""JSON Schemas of the files that users write, made from the models; editors complete and check with them.
+"""JSON Schemas made from the project's models; editors and other programs complete and check with them.
 
-They say less than `dhallmark` checks (references between fields, regular expressions, paths), never more: a file that
+They say less than the models check (references between fields, regular expressions, paths), never more: a file that
 dhallmark accepts is valid under its schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
-from dhallmark.config.model import Config, Model
-from dhallmark.config.policy import Policy
+from dhallmark.config.model import Model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class Kind(StrEnum):
-    """The files that have a schema here."""
-
-    CONFIG = "config"
-    """`dhallmark.yaml`."""
-    POLICY = "policy"
-    """The policy file."""
-
-
-_MODELS: Mapping[Kind, tuple[type[Model], str]] = {
-    Kind.CONFIG: (Config, "dhallmark.yaml"),
-    Kind.POLICY: (Policy, "dhallmark policy"),
-}
-
-
-def json_schema(kind: Kind) -> dict[str, object]:
-    """The JSON Schema (2020-12) of one kind of file, with the descriptions of the models' fields."""
-    model, title = _MODELS[kind]
+def json_schema(model: type[Model], *, name: str, title: str) -> dict[str, object]:
+    """The JSON Schema (2020-12) of one kind of file, with the descriptions of the model's fields."""
     schema: dict[str, Any] = model.model_json_schema(by_alias=True)
     _join_lines(schema)
-    return {"$schema": DIALECT, "$id": f"https://dhallmark.dev/schemas/{kind.value}/v1", **schema, "title": title}
+    return {"$schema": DIALECT, "$id": f"https://dhallmark.dev/schemas/{name}/v1", **schema, "title": title}
 
 
 def _join_lines(schema: object) -> None:
