@@ -31,7 +31,7 @@ class DebianPackage(_Model):
     architecture: Literal["amd64", "arm64", "all"]
     archive: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     """The archive that has it, such as `debian` or `debian-security`: the last part of a mirror's URL."""
-    path: Annotated[str, Field(pattern=r"^pool/[A-Za-z0-9.+~%_/-]+\.deb$")]
+    path: Annotated[str, Field(pattern=r"^pool(/[A-Za-z0-9][A-Za-z0-9.+~%_-]*)+\.deb$")]
     """Where it lies below the archive's root."""
     size: Annotated[int, Field(gt=0)]
     sha256: Sha256
