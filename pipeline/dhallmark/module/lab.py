@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import dagger
-from dagger import Doc, dag, function, object_type
+from dagger import Doc, dag
 
+from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
 
 HOST = "lab.dhallmark.test"
@@ -56,7 +57,7 @@ class Lab:
         """What a verifier needs."""
         return self.directory().file("trust/main/trusted_root.json")
 
-    @function(cache="never")
+    @fresh
     async def token(
         self,
         shape: Annotated[str, Doc("Whose tokens it looks like: github, gitlab or email.")] = "github",

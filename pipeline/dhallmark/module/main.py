@@ -6,9 +6,10 @@ from dataclasses import field
 from typing import Annotated
 
 import dagger
-from dagger import Doc, dag, function, object_type
+from dagger import Doc, dag
 
 from dhallmark.module import image
+from dhallmark.module.declare import function, object_type
 from dhallmark.module.lab import Lab
 
 
