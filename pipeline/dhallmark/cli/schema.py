@@ -11,6 +11,7 @@ from dhallmark.config.model import Config, Model
 from dhallmark.config.policy import Policy
 from dhallmark.config.schema import json_schema
 from dhallmark.package.model import Artifacts
+from dhallmark.publish.model import Publication, Pushed
 from dhallmark.render.closure import Closure
 from dhallmark.report.model import Report
 
@@ -26,6 +27,10 @@ class Kind(StrEnum):
     """`resolve/closure.json` of a build directory."""
     ARTIFACTS = "artifacts"
     """`package/artifacts.json` of a build directory."""
+    PUSH = "push"
+    """`publish/<env>/<name>.json` of a build directory."""
+    PUBLISH = "publish"
+    """`publish.json` of a build directory."""
     RELEASE = "release"
     """`release.json` of a build directory."""
 
@@ -35,6 +40,8 @@ MODELS: Mapping[Kind, tuple[type[Model], str]] = {
     Kind.POLICY: (Policy, "dhallmark policy"),
     Kind.CLOSURE: (Closure, "dhallmark closure of imports"),
     Kind.ARTIFACTS: (Artifacts, "dhallmark artifacts"),
+    Kind.PUSH: (Pushed, "dhallmark pushed artifact"),
+    Kind.PUBLISH: (Publication, "dhallmark publication"),
     Kind.RELEASE: (Report, "dhallmark release"),
 }
 
