@@ -65,12 +65,13 @@ def _by_helm(chart: ChartDirectory, *, namespace: str | None) -> dict[str, bytes
         except subprocess.TimeoutExpired as error:
             raise ToolError(f"helm did not end in {_TIMEOUT} s", command=command) from error
     if done.returncode:
-        stderr = "\n".join(done.stderr.splitlines()[-_STDERR_LINES:])
+        lines = done.stderr.splitlines()[-_STDERR_LINES:]
+        reason = next((line for line in lines if line.startswith("Error: ")), f"it ended with {done.returncode}")
         raise ToolError(
-            f"helm cannot render the chart {chart.name}: {stderr.strip().splitlines()[-1] if stderr.strip() else ''}",
+            f"helm cannot render the chart {chart.name}: {reason.removeprefix('Error: ')}",
             command=command,
             status=done.returncode,
-            stderr=stderr,
+            stderr="\n".join(lines),
             hint="look at the strings with {{ in the application's objects, and at its values file",
         )
     return _split(done.stdout, chart=chart.name)
