@@ -4,10 +4,15 @@ A name is a path relative to the project, or `build/…` for a file of the build
 names never mean one file on any file system: symbolic links, `..`, and names that differ only in case or in Unicode
 normalisation are refused (control P20). in-toto skips what it cannot read and what its default patterns exclude
 (`*.link*`, `*~`); what it recorded is compared with the listing, so nothing is left out silently (P13).
+
+`dir:<path>` is in-toto's name for a folder as one artifact, whose digest covers the names and contents of all its
+files. sigstore-go, and with it cosign and Flux, refuses a statement with more than 1,024 subjects: a release of a
+hundred charts has more files than that.
 """
 
 from __future__ import annotations
 
+import locale
 import os
 import stat
 import tempfile
@@ -25,6 +30,10 @@ BUILD = "build"
 """The name of the build directory in every link."""
 NO_EXCLUDES = ["!*"]
 """A pattern that excludes nothing: an empty list would bring in-toto's default patterns back."""
+
+FOLDER = "dir:"
+"""What the name of a folder that is one artifact starts with (in-toto's DirectoryResolver)."""
+_SCHEMES = (FOLDER, "file:", "ostree:")
 
 Hashes = Mapping[str, Mapping[str, str]]
 """Name to `{"sha256": <hex>}`."""
@@ -44,6 +53,11 @@ class View:
             return self.build.joinpath(*parts)
         return self.project.joinpath(*parts)
 
+    def uri(self, name: str) -> str:
+        """What in-toto gets for the file or folder `name`."""
+        plain = name.removeprefix(FOLDER)
+        return ("" if name == plain else FOLDER) + str(self.path(plain))
+
     @property
     def prefixes(self) -> list[str]:
         """What in-toto strips from paths to get names. Neither is the start of the other."""
@@ -62,34 +76,68 @@ def open_view(root: Path, build: Path) -> Iterator[View]:
 
 
 def list_names(view: View, names: Iterable[str]) -> tuple[str, ...]:
-    """Every file in the files and folders `names`, sorted. Raises InputError for what must not be recorded."""
+    """What in-toto must record for `names`: every file in them, and each `dir:` folder as one; sorted.
+
+    Raises InputError for what must not be recorded.
+    """
     found: set[str] = set()
+    files: set[str] = set()
     for name in names:
-        _refuse_linked(view, name)
-        path = view.path(name)
+        plain = name.removeprefix(FOLDER)
+        _refuse_linked(view, plain)
+        path = view.path(plain)
+        stem = "/".join(_parts(plain))
         if path.is_dir():
-            found.update(_walk(path, "/".join(_parts(name))))
-        elif path.is_file():
-            found.add("/".join(_parts(name)))
+            below = set(_walk(path, stem))
+            files |= below
+            found |= {FOLDER + stem} if name != plain else below
+        elif path.is_file() and name == plain:
+            files.add(stem)
+            found.add(stem)
         else:
             raise InputError("there is no such file or folder", where=Location(file=name))
-    for name in found:
-        _check_characters(name)
-    refuse_collisions(found)
+    for file in files:
+        _check_characters(file)
+    refuse_collisions(files)
     return tuple(sorted(found))
+
+
+def require_covered(view: View, folder: str, names: Iterable[str]) -> None:
+    """Raise InputError unless each file in `folder` is one of `names`, or stands in one of their `dir:` folders."""
+    recorded = set(names)
+    for file in list_names(view, [folder]):
+        parts = file.split("/")
+        covers = {FOLDER + "/".join(parts[:end]) for end in range(1, len(parts))}
+        if file not in recorded and not covers & recorded:
+            raise InputError(
+                "the file is no part of what the step makes",
+                where=Location(file=file),
+                hint="let nothing else write to the build directory",
+            )
 
 
 def hash_names(view: View, names: Sequence[str]) -> dict[str, dict[str, str]]:
     """The SHA-256 digests of the files and folders `names`, by in-toto. Raises InputError if any is not recorded."""
     expected = list_names(view, names)
-    recorded: dict[str, dict[str, str]] = record_artifacts_as_dict(
-        [str(view.path(name)) for name in names],
-        exclude_patterns=NO_EXCLUDES,
-        follow_symlink_dirs=True,
-        lstrip_paths=view.prefixes,
-    )
+    with keep_locale():
+        recorded: dict[str, dict[str, str]] = record_artifacts_as_dict(
+            [view.uri(name) for name in names],
+            exclude_patterns=NO_EXCLUDES,
+            follow_symlink_dirs=True,
+            lstrip_paths=view.prefixes,
+        )
     require_all(expected, recorded)
     return recorded
+
+
+@contextmanager
+def keep_locale() -> Iterator[None]:
+    """Put the process's locale back: in-toto sets it to C in order to sort the files of a folder."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def require_all(expected: Iterable[str], recorded: Hashes) -> None:

@@ -21,9 +21,9 @@ from in_toto.verifylib import in_toto_verify
 from securesystemslib.exceptions import Error as SecureSystemsError
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # public, but not listed in __all__
 
-from dhallmark.errors import FormatError, Location
+from dhallmark.errors import FormatError, InputError, Location
 from dhallmark.files import directory_atomic, write_atomic
-from dhallmark.steps.artifacts import hash_names, open_view
+from dhallmark.steps.artifacts import hash_names, open_view, require_covered
 from dhallmark.steps.layout import FLOWS, make_layout
 from dhallmark.steps.link import STEPS, Link, read_links
 
@@ -94,16 +94,22 @@ def require_recorded(build: Path, links: Sequence[Link]) -> None:
     """Raise FormatError unless the build directory holds exactly the files that the steps recorded as products."""
     with open_view(build.resolve().parent, build) as view:
         for link in links:
-            made = FLOWS[link.name].made
-            found = hash_names(view, [made])
-            for name in sorted(found.keys() | link.products.keys()):
-                if found.get(name) != link.products.get(name):
-                    state = "is gone" if name not in found else "was added" if name not in link.products else "changed"
-                    raise FormatError(
-                        f"the file {state} after step {link.name} had recorded it",
-                        where=Location(file=name),
-                        hint="run the steps again, and let nothing else write to the build directory",
-                    )
+            try:
+                found = hash_names(view, sorted(link.products))
+                require_covered(view, FLOWS[link.name].made, link.products)
+            except InputError as error:
+                raise _altered(error.message, link, error.where) from error
+            for name, digests in link.products.items():
+                if found[name] != digests:
+                    raise _altered("the file changed", link, Location(file=name))
+
+
+def _altered(what: str, link: Link, where: Location | None) -> FormatError:
+    return FormatError(
+        f"after step {link.name} had recorded its products: {what}",
+        where=where,
+        hint="run the steps again, and let nothing else write to the build directory",
+    )
 
 
 def _verify(folder: Path, *, layout_key: Mapping[str, Any]) -> None:

@@ -39,19 +39,19 @@ FLOWS: Mapping[str, Flow] = {
         given={"build/resolve/normal/*": "render", "build/resolve/*": "package"},
     ),
     "render": Flow(
-        taken={"build/resolve/normal/*": "resolve"},
+        taken={"build/resolve/*": "resolve"},
         made="build/render",
         required="",
-        given={"build/render/*": "package"},
+        given={"dir:build/render/*": "package"},
     ),
     "package": Flow(
-        taken={"build/render/*": "render", "build/resolve/*": "resolve"},
+        taken={"dir:build/render/*": "render", "build/resolve/*": "resolve"},
         made="build/package",
         required="build/package/artifacts.json",
-        given={"build/package/*": "publish"},
+        given={"build/package/*": "publish", "dir:build/package/*": "publish"},
     ),
     "publish": Flow(
-        taken={"build/package/*": "package"},
+        taken={"build/package/*": "package", "dir:build/package/*": "package"},
         made="build/publish",
         required="",
         given={},
@@ -86,7 +86,7 @@ def make_layout(
 def _material_rules(name: str) -> list[list[str]]:
     flow = FLOWS[name]
     rules = [["MATCH", pattern, "WITH", "PRODUCTS", "FROM", step] for pattern, step in flow.taken.items()]
-    rules.append(["DISALLOW", "build/*"])
+    rules += [["DISALLOW", "build/*"], ["DISALLOW", "dir:build/*"]]
     rules.append(["ALLOW", "*"] if name == STEPS[0] else ["MATCH", "*", "WITH", "MATERIALS", "FROM", STEPS[0]])
     return [*rules, ["DISALLOW", "*"]]
 

@@ -26,7 +26,16 @@ from dhallmark import strictjson
 from dhallmark.digest import Digest
 from dhallmark.errors import ExitCode, FormatError, InputError, Location, ToolError
 from dhallmark.files import write_atomic
-from dhallmark.steps.artifacts import NO_EXCLUDES, Hashes, hash_names, list_names, open_view, require_all
+from dhallmark.steps.artifacts import (
+    NO_EXCLUDES,
+    Hashes,
+    hash_names,
+    keep_locale,
+    list_names,
+    open_view,
+    require_all,
+    require_covered,
+)
 from dhallmark.steps.relay import relay
 
 STEPS = ("resolve", "render", "package", "publish")
@@ -91,6 +100,7 @@ def record_step(
     products: Sequence[str],
     build: Path,
     root: Path | None = None,
+    covered: Sequence[str] = (),
     recorded_command: Sequence[str] | None = None,
     used: Callable[[], Collection[str]] | None = None,
     write: Callable[[str], object] = sys.stderr.write,
@@ -98,7 +108,8 @@ def record_step(
     """Run `command` as the step `name` and return its link's payload; write it to `links/<name>.link` of `build`.
 
     `materials` and `products` are names of files and folders: relative to the project `root` (the folder that holds
-    `build`, where it is not given), or `build/…`. `recorded_command` stands in the link in place of `command`. `used`
+    `build`, where it is not given), or `build/…`, or `dir:…` for a folder as one artifact. The folders `covered` must
+    hold nothing that is no product. `recorded_command` stands in the link in place of `command`. `used`
     is called when the command has ended, and says which of the materials it read; the others are left out.
     What the command prints to standard error goes to `write` as it comes; its standard output is dropped.
 
@@ -110,12 +121,12 @@ def record_step(
     file.unlink(missing_ok=True)
     with open_view(root or build.resolve().parent, build) as view:
         before = list_names(view, materials)
-        with relay(write) as listener:
+        with keep_locale(), relay(write) as listener:
             try:
                 metadata = in_toto_run(
                     name,
-                    [str(view.path(material)) for material in materials],
-                    [str(view.path(product)) for product in products],
+                    [view.uri(material) for material in materials],
+                    [view.uri(product) for product in products],
                     listener.wrap(command),
                     exclude_patterns=NO_EXCLUDES,
                     lstrip_paths=view.prefixes,
@@ -129,6 +140,8 @@ def record_step(
             raise _failed(name, recorded_command or command, status=status, stderr=listener.tail)
         require_all(before, recorded.materials)
         require_all(list_names(view, products), recorded.products)
+        for folder in covered:
+            require_covered(view, folder, recorded.products)
         kept = _only(recorded.materials, used()) if used else recorded.materials
         _require_unchanged(kept, hash_names(view, sorted(kept)))
     link = Link(

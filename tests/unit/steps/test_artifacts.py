@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import unicodedata
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from dhallmark.digest import Digest
 from dhallmark.errors import InputError
-from dhallmark.steps.artifacts import hash_names, list_names, open_view, refuse_collisions, require_all
+from dhallmark.steps.artifacts import hash_names, list_names, open_view, refuse_collisions, require_all, require_covered
 
 
 @pytest.fixture
@@ -121,7 +122,9 @@ def test_what_could_be_read_in_two_ways_is_refused(project: Path, make: Callable
         list_names(view, ["apps"])
 
 
-@pytest.mark.parametrize("name", ["../x", "apps/../../x", "/etc/passwd", "", ".", "a\\b"])
+@pytest.mark.parametrize(
+    "name", ["../x", "apps/../../x", "/etc/passwd", "", ".", "a\\b", "file:apps", "dir:dir:apps", "dir:"]
+)
 def test_a_name_that_is_not_plain_is_refused(project: Path, name: str) -> None:
     with open_view(project, project / "build") as view, pytest.raises(InputError):
         list_names(view, [name])
@@ -141,6 +144,53 @@ def test_a_missing_file_is_named(project: Path) -> None:
         list_names(view, ["apps/none.dhall"])
     assert caught.value.where is not None
     assert caught.value.where.file == "apps/none.dhall"
+
+
+def test_a_folder_can_be_one_artifact(project: Path) -> None:
+    name = "dir:build/render/dev"
+    with open_view(project, project / "build") as view:
+        digests = hash_names(view, [name])
+        assert list_names(view, [name]) == (name,)
+        # What in-toto documents: the digest of the sorted output of sha256sum.
+        listing = f"{Digest.of(b'a: 1' + chr(10).encode()).hex}  Chart.yaml\n"
+        assert digests == {name: {"sha256": Digest.of(listing.encode()).hex}}
+        (project / "build" / "render" / "dev" / "extra~").write_text("x")
+        assert hash_names(view, [name]) != digests
+
+
+@pytest.mark.parametrize("make", [_link_to_file, _broken_link, _pipe, _line_feed, _no_utf8, _unicode])
+def test_a_folder_as_one_artifact_is_looked_into(project: Path, make: Callable[[Path], None]) -> None:
+    make(project / "apps")
+    with open_view(project, project / "build") as view, pytest.raises(InputError):
+        hash_names(view, ["dir:apps"])
+
+
+def test_hashing_a_folder_leaves_the_locale(project: Path) -> None:
+    before = locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    with open_view(project, project / "build") as view:
+        hash_names(view, ["dir:apps"])
+    assert locale.setlocale(locale.LC_ALL) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "covered"),
+    [
+        (["dir:build/render/dev"], True),
+        (["dir:build/render"], True),
+        (["build/render/dev/Chart.yaml"], True),
+        (["dir:build/render/de"], False),
+        (["dir:build/render/dev/Chart.yaml"], False),
+        (["build/render/dev"], False),
+        ([], False),
+    ],
+)
+def test_a_file_that_no_name_covers_is_found(project: Path, names: list[str], *, covered: bool) -> None:
+    with open_view(project, project / "build") as view:
+        if covered:
+            require_covered(view, "build/render", names)
+        else:
+            with pytest.raises(InputError, match="no part"):
+                require_covered(view, "build/render", names)
 
 
 @pytest.mark.parametrize(("expected", "recorded"), [({"a"}, {}), (set(), {"a": {}}), ({"a"}, {"b": {}})])

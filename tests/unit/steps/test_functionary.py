@@ -15,50 +15,64 @@ import pytest
 
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
+from dhallmark.steps.artifacts import hash_names, open_view
 from dhallmark.steps.functionary import FUNCTIONARY_KEY, LAYOUT, LAYOUT_KEY, SIGNED, VALIDITY, Functionary, sign_links
 from dhallmark.steps.link import STEPS, Link
 
 _FILES = {
-    "resolve": {"resolve/closure.json": "{}", "resolve/normal/dev/web.dhallb": "web", "resolve/cache/1220ab": "cached"},
-    "render": {"render/dev/web/Chart.yaml": "name: web", "render/dev/web/templates/001.yaml": "kind: Service"},
-    "package": {"package/artifacts.json": "[]", "package/dev/web-1.0.0.tgz": "archive"},
-    "publish": {"publish/staged.json": "{}"},
+    "resolve/closure.json": "{}",
+    "resolve/normal/dev/web.dhallb": "web",
+    "resolve/cache/1220ab": "cached",
+    "render/dev/web/Chart.yaml": "name: web",
+    "render/dev/web/templates/001.yaml": "kind: Service",
+    "package/artifacts.json": "[]",
+    "package/dev/web-1.0.0.tgz": "archive",
+    "package/oci/index.json": "{}",
+    "publish/staged.json": "{}",
 }
-_READS = {
+_MADE = {
+    "resolve": ["build/resolve/closure.json", "build/resolve/normal/dev/web.dhallb", "build/resolve/cache/1220ab"],
+    "render": ["dir:build/render/dev/web"],
+    "package": ["build/package/artifacts.json", "build/package/dev/web-1.0.0.tgz", "dir:build/package/oci"],
+    "publish": ["build/publish/staged.json"],
+}
+_READ = {
     "resolve": [],
-    "render": ["resolve/normal/dev/web.dhallb"],
-    "package": [*_FILES["render"], *_FILES["resolve"]],
-    "publish": [*_FILES["package"]],
+    "render": _MADE["resolve"][:2],
+    "package": [*_MADE["render"], _MADE["resolve"][0], _MADE["resolve"][2]],
+    "publish": _MADE["package"],
 }
 _SOURCES = {"dhallmark.yaml": "schemaVersion: 1", "apps/web.dhall": "1"}
-_CONTENT = {name: content for files in _FILES.values() for name, content in files.items()}
+_CHART = "dir:build/render/dev/web"
 
 
 def sha(text: str) -> dict[str, str]:
     return {"sha256": Digest.of(text.encode()).hex}
 
 
-def links() -> dict[str, Link]:
+def make_links(build: Path) -> dict[str, Link]:
+    """The links of the four steps, as their files stand."""
     sources = {name: sha(content) for name, content in _SOURCES.items()}
-    return {
-        step: Link(
-            name=step,
-            command=("dhallmark", step),
-            materials=sources | {f"build/{name}": sha(_CONTENT[name]) for name in _READS[step]},
-            products={f"build/{name}": sha(content) for name, content in _FILES[step].items()},
-            byproducts={"return-value": 0, "stdout": "", "stderr": ""},
-        )
-        for step in STEPS
-    }
+    with open_view(build.parent, build) as view:
+        return {
+            step: Link(
+                name=step,
+                command=("dhallmark", step),
+                materials=sources | hash_names(view, _READ[step]),
+                products=hash_names(view, _MADE[step]),
+                byproducts={"return-value": 0, "stdout": "", "stderr": ""},
+            )
+            for step in STEPS
+        }
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
     folder = tmp_path / "build"
-    for name, content in _CONTENT.items():
+    for name, content in _FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    write_links(folder, links())
+    write_links(folder, make_links(folder))
     return folder
 
 
@@ -146,21 +160,24 @@ def _without(link: Link, name: str) -> Link:
     )
 
 
-_CHART = "build/render/dev/web/Chart.yaml"
 _TAMPERED: dict[str, tuple[str, Callable[[Link], Link]]] = {
     "a normal form changed before render": (
         "render",
         lambda link: _changed(link, materials={"build/resolve/normal/dev/web.dhallb": "other"}),
     ),
-    "a chart file changed before package": ("package", lambda link: _changed(link, materials={_CHART: "other"})),
-    "a chart file added before package": (
+    "a file of a chart changed before package": ("package", lambda link: _changed(link, materials={_CHART: "other"})),
+    "a chart added before package": (
         "package",
-        lambda link: _changed(link, materials={"build/render/dev/web/templates/002.yaml": "kind: Secret"}),
+        lambda link: _changed(link, materials={"dir:build/render/dev/evil": "kind: Secret"}),
     ),
-    "a chart file dropped before package": ("package", lambda link: _without(link, _CHART)),
-    "a chart file moved by package's materials": (
+    "a file added beside the charts before package": (
         "package",
-        lambda link: _changed(_without(link, _CHART), materials={"build/render/prod/web/Chart.yaml": "name: web"}),
+        lambda link: _changed(link, materials={"build/render/dev/evil.yaml": "kind: Secret"}),
+    ),
+    "a chart dropped before package": ("package", lambda link: _without(link, _CHART)),
+    "a chart moved to another environment": (
+        "package",
+        lambda link: _changed(_without(link, _CHART), materials={"dir:build/render/prod/web": "name: web"}),
     ),
     "an archive changed before publish": (
         "publish",
@@ -169,6 +186,10 @@ _TAMPERED: dict[str, tuple[str, Callable[[Link], Link]]] = {
     "an archive dropped before publish": (
         "publish",
         lambda link: _without(link, "build/package/dev/web-1.0.0.tgz"),
+    ),
+    "a blob changed before publish": (
+        "publish",
+        lambda link: _changed(link, materials={"dir:build/package/oci": "other"}),
     ),
     "a source that resolve did not read": ("render", lambda link: _changed(link, materials={"extra.yaml": "x"})),
     "another source than resolve's": ("package", lambda link: _changed(link, materials={"apps/web.dhall": "2"})),
@@ -203,7 +224,7 @@ def test_in_toto_verify_refuses_what_changed_between_two_steps(build: Path, case
         item["pubkeys"] = [functionary.keyid]
     (build / LAYOUT).write_bytes(owner.sign(json.dumps(layout).encode()))
     (build / LAYOUT_KEY).write_bytes(owner.public_pem)
-    made = links()
+    made = make_links(build)
     for link in made.values():
         (forged / f"{link.name}.{functionary.keyid[:8]}.link").write_bytes(functionary.sign(link.to_bytes()))
     done = in_toto_verify(build, links=forged)
@@ -217,7 +238,7 @@ def test_in_toto_verify_refuses_what_changed_between_two_steps(build: Path, case
 @pytest.mark.parametrize("case", _TAMPERED)
 def test_a_broken_chain_is_not_signed(build: Path, case: str) -> None:
     step, tamper = _TAMPERED[case]
-    made = links()
+    made = make_links(build)
     made[step] = tamper(made[step])
     write_links(build, made)
     with pytest.raises(FormatError):
@@ -235,14 +256,15 @@ def _other_signature(folder: Path) -> None:
 def _other_payload(folder: Path) -> None:
     file = next(folder.glob("render.*.link"))
     body = json.loads(file.read_text())
-    body["payload"] = base64.b64encode(links()["render"].to_bytes().replace(b"web", b"wow")).decode()
+    payload = base64.b64decode(body["payload"])
+    body["payload"] = base64.b64encode(payload.replace(b"web", b"wow")).decode()
     file.write_text(json.dumps(body))
 
 
 def _other_key(folder: Path) -> None:
     stranger = Functionary()
     file = next(folder.glob("render.*.link"))
-    file.write_bytes(stranger.sign(links()["render"].to_bytes()))
+    file.write_bytes(stranger.sign(base64.b64decode(json.loads(file.read_text())["payload"])))
 
 
 def _missing(folder: Path) -> None:
@@ -276,12 +298,27 @@ def _add_file(build: Path) -> None:
     (build / "package" / "dev" / "extra.tgz").write_text("x")
 
 
+def _edit_chart(build: Path) -> None:
+    (build / "render" / "dev" / "web" / "Chart.yaml").write_text("name: evil")
+
+
+def _add_beside_charts(build: Path) -> None:
+    (build / "render" / "dev" / "evil.yaml").write_text("x")
+
+
 def _remove_file(build: Path) -> None:
     (build / "resolve" / "closure.json").unlink()
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [(_edit_file, "changed"), (_add_file, "was added"), (_remove_file, "is gone")]
+    ("change", "message"),
+    [
+        (_edit_file, "changed"),
+        (_add_file, "no part"),
+        (_edit_chart, "changed"),
+        (_add_beside_charts, "no part"),
+        (_remove_file, "no such file"),
+    ],
 )
 def test_files_that_are_no_longer_the_recorded_ones_are_not_signed(
     build: Path, change: Callable[[Path], None], message: str
