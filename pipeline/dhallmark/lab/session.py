@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -217,7 +218,10 @@ def start_lab(directory: Path, *, packages: Path | None = None) -> Lab:
     _refuse_running(directory)
     with LabPaths(directory).log("supervisor").open("ab") as log:
         process = _launch(directory, log=log.fileno(), packages=packages, owner=None)
-    return _wait_ready(directory, process)
+    lab = _wait_ready(directory, process)
+    # Should the lab end before this process does, it must not stay as a zombie.
+    threading.Thread(target=process.wait, name="lab", daemon=True).start()
+    return lab
 
 
 def stop_lab(directory: Path) -> bool:

@@ -13,8 +13,9 @@ from pydantic.alias_generators import to_camel
 from dhallmark.files import write_atomic
 from dhallmark.lab.model import LabPaths
 
-_TAIL_BYTES = 4096
-_TAIL_LINES = 15
+_TAIL_BYTES = 8192
+_TAIL_LINES = 40
+"""Enough to reach the message above the stack trace of a Go program."""
 
 
 class _Model(BaseModel):
