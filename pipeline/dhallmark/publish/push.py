@@ -29,8 +29,9 @@ CONCURRENCY: Final = 4
 async def push(
     artifacts: Artifacts, *, build: Path, publish: Publish, registry: Registry, progress: Progress | None = None
 ) -> tuple[Pushed, ...]:
-    """Push all artifacts with their materials, and write `<build>/publish/<environment>/<name>.json`.
+    """Push all artifacts with their materials; write `<build>/publish/<environment>/<name>.json` and `….manifest.json`.
 
+    The second is the manifest as it was pushed: the link of this step has its digest, the artifact's own.
     What is there already is not written again, so a push that was stopped goes on where it was. Raises RegistryError;
     FormatError where the package on disk is not what its record says.
     """
@@ -41,10 +42,10 @@ async def push(
     # One upload of the materials; the registry mounts them into the other repositories.
     await registry.push_blob(f"{publish.staging}/{first.repository}", materials.layer)
 
-    async def one(artifact: Artifact) -> Pushed:
+    async def one(artifact: Artifact) -> tuple[Pushed, Manifest]:
         manifest = await push_artifact(artifact, materials, build=build, publish=publish, registry=registry, near=first)
         listener.advance("push")
-        return Pushed(
+        record = Pushed(
             kind=artifact.kind,
             environment=artifact.environment,
             name=artifact.name,
@@ -56,13 +57,15 @@ async def push(
             media_type=manifest.media_type,
             materials=materials.manifest(manifest.descriptor).digest,
         )
+        return record, manifest
 
     pushed = await concurrently([partial(one, artifact) for artifact in artifacts.artifacts], limit=CONCURRENCY)
     with directory_atomic(build / FOLDER) as directory:
-        for record in pushed:
+        for record, manifest in pushed:
             write_atomic(directory / record.environment / f"{record.name}.json", record.to_bytes())
+            write_atomic(directory / record.environment / f"{record.name}.manifest.json", manifest.content)
     listener.done("push", summary=f"{len(pushed)} artifacts staged")
-    return tuple(pushed)
+    return tuple(record for record, _ in pushed)
 
 
 async def push_artifact(
