@@ -43,6 +43,17 @@ def write_if_changed(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
     return True
 
 
+def write_new(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
+    """Write a file that nobody reads yet, inside a directory that `directory_atomic` puts in place as a whole.
+
+    The mode is set whatever the umask is. Text is UTF-8. Raises OSError, FileExistsError among them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
 @contextmanager
 def directory_atomic(path: Path) -> Iterator[Path]:
     """Yield an empty directory beside `path`; on success it takes the place of `path`, on failure it is gone.

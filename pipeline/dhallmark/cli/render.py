@@ -36,6 +36,4 @@ def render(
 
 def _charts(plan: Plan, build: Path) -> list[tuple[str, int]]:
     """Each unit's chart with the number of its objects."""
-    return [
-        (unit.path, sum(1 for _ in (build / "render" / unit.path / "templates").iterdir())) for unit in plan.units
-    ]
+    return [(unit.path, sum(1 for _ in (build / "render" / unit.path / "templates").iterdir())) for unit in plan.units]

@@ -9,7 +9,8 @@ Tags for shared references could make a short text stand for an endless one.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import cbor2
@@ -30,7 +31,7 @@ def _refuse_tag(_decoder: object, *_: object) -> NoReturn:
     raise cbor2.CBORDecodeError("a CBOR tag that Dhall does not use")
 
 
-_REFUSED = {tag: _refuse_tag for tag in _KNOWN_TAGS}
+_REFUSED = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
 
 
 def _decoder(stream: io.BytesIO) -> cbor2.CBORDecoder:
@@ -61,43 +62,33 @@ def decode(content: bytes, *, what: str) -> Any:  # noqa: ANN401
     return value
 
 
-def fields(content: bytes, *, what: str) -> Iterator[tuple[str, bytes]]:
-    """The fields of an encoded record literal, each with the bytes of its own encoding.
+def split_record(content: bytes, names: Sequence[str], *, what: str) -> dict[str, bytes]:
+    """The fields `names` of an encoded record literal, each with the bytes of its own encoding.
 
+    The names are in the order of the encoding (by code point), and each must stand once in all of `content`: the caller
+    makes them up so that no source can hold them. That cuts megabytes without decoding them.
     The SHA-256 of a field's bytes is the semantic hash of that field, as `dhall hash` gives it: the encoding of a
     closed normal form does not depend on where it stands. Raises RenderError.
     """
     _check_size(content, what)
-    stream = io.BytesIO(content)
-    # [8, {…}]: array of two, the number 8, then a map header, whose length follows in its low bits or in 1 to 4 bytes.
-    if stream.read(2) != b"\x82\x08":
-        raise RenderError(f"{what}: not a record literal")
-    decoder = _decoder(stream)
-    for _ in range(_map_length(stream, what)):
-        try:
-            name = decoder.decode()
-            start = stream.tell()
-            decoder.decode()
-        except (cbor2.CBORError, ValueError, RecursionError, OverflowError, ArithmeticError, MemoryError) as error:
-            raise RenderError(f"{what}: not an encoding that Dhall writes: {error}") from error
-        if not isinstance(name, str):
-            raise RenderError(f"{what}: a field whose name is no text")
-        yield name, content[start : stream.tell()]
-    if stream.tell() != len(content):
-        raise RenderError(f"{what}: {len(content) - stream.tell()} bytes follow the record")
+    # [8, {…}]: an array of two, the number 8, then the header of a map of that many pairs (RFC 8949, section 3.1).
+    head = b"\x82\x08" + _map_header(len(names))
+    keys = [cbor2.dumps(name) for name in names]
+    starts = [content.find(key) for key in keys]
+    ends = [*starts[1:], len(content)]
+    ordered = (
+        bool(starts) and starts[0] == len(head) and all(start < end for start, end in pairwise([*starts, ends[-1]]))
+    )
+    if not content.startswith(head) or not ordered or any(content.count(key) != 1 for key in keys):
+        raise RenderError(f"{what}: not the record that Dhall was asked for")
+    return {
+        name: content[start + len(key) : end] for name, key, start, end in zip(names, keys, starts, ends, strict=True)
+    }
 
 
-def _map_length(stream: io.BytesIO, what: str) -> int:
-    head = stream.read(1)
-    if not head or head[0] >> 5 != 5:  # noqa: PLR2004 - major type 5: a map (RFC 8949, section 3.1)
-        raise RenderError(f"{what}: a record literal without fields")
-    low = head[0] & 0x1F
-    if low < 24:  # noqa: PLR2004 - the length itself
-        return low
-    size = {24: 1, 25: 2, 26: 4}.get(low)
-    if size is None:
-        raise RenderError(f"{what}: a record literal of an impossible size")
-    return int.from_bytes(stream.read(size), "big")
+def _map_header(length: int) -> bytes:
+    empty = cbor2.dumps(dict.fromkeys(range(length)))
+    return empty[: len(empty) - sum(len(cbor2.dumps(index)) + 1 for index in range(length))]
 
 
 def _check_size(content: bytes, what: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from dhallmark.config.model import Application, Config
 from dhallmark.errors import Location, RenderError
-from dhallmark.files import write_atomic
+from dhallmark.files import write_new
 from dhallmark.plan import Unit
 from dhallmark.render.manifest import escape_template, to_yaml
 from dhallmark.render.objects import KubernetesObject
@@ -22,6 +22,9 @@ from dhallmark.render.values import Json
 
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 _MAX_SLUG = 80
+_HELMIGNORE = "attestation.json\n"
+"""Helm leaves these out when it loads a folder. In a deploy tree the attestation stands in it, and a release's Secret,
+which holds the whole chart, may have no more than 1 MiB."""
 
 
 def write_chart(
@@ -32,16 +35,17 @@ def write_chart(
     Raises RenderError for a values file that is not there, leaves the project, or is no YAML mapping.
     """
     application = config.applications[unit.application]
-    write_atomic(directory / "Chart.yaml", to_yaml(_chart_yaml(config, unit.application, application)))
+    write_new(directory / "Chart.yaml", to_yaml(_chart_yaml(config, unit.application, application)))
+    write_new(directory / ".helmignore", _HELMIGNORE)
     values = _values(application, unit, root)
     if values is not None:
-        write_atomic(directory / "values.yaml", values)
+        write_new(directory / "values.yaml", values)
     templated = application.chart.templated
     digits = max(3, len(str(len(objects))))
     for number, thing in enumerate(objects, start=1):
         text = to_yaml(thing.body, templated=templated)
         name = f"{number:0{digits}}-{template_slug(thing)}.yaml"
-        write_atomic(directory / "templates" / name, text if templated else escape_template(text))
+        write_new(directory / "templates" / name, text if templated else escape_template(text))
 
 
 def template_slug(thing: KubernetesObject) -> str:
@@ -63,10 +67,11 @@ def write_umbrella(directory: Path, *, config: Config, environment: str, charts:
         "version": config.version,
         "dependencies": dependencies,
     }
-    write_atomic(directory / "Chart.yaml", to_yaml(body))
+    write_new(directory / "Chart.yaml", to_yaml(body))
+    write_new(directory / ".helmignore", _HELMIGNORE)
     for name, chart in sorted(charts):
         for source in sorted(path for path in chart.rglob("*") if path.is_file()):
-            write_atomic(directory / "charts" / name / source.relative_to(chart), source.read_bytes())
+            write_new(directory / "charts" / name / source.relative_to(chart), source.read_bytes())
 
 
 def _chart_yaml(config: Config, name: str, application: Application) -> dict[str, Json]:

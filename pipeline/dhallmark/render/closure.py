@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import PlainValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model, Name
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.files import write_if_changed
-
-SCHEMA = "dhallmark.dev/closure/v1"
 
 
 def _digest(value: object) -> Digest:
@@ -74,7 +72,7 @@ class UnitRecord(Model):
 class Closure(Model):
     """All imports of a release, or of a shard of it, and its units."""
 
-    schema_name: Literal["dhallmark.dev/closure/v1"] = Field(default=SCHEMA, alias="schema")
+    schema_name: Literal["dhallmark.dev/closure/v1"] = Field(default="dhallmark.dev/closure/v1", alias="schema")
     dhall: str
     """Version of the `dhall` program."""
     imports: tuple[Import, ...]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from dhallmark.errors import RenderError, ToolError
 
@@ -76,15 +76,12 @@ class Dhall:
 
 async def find_dhall(*, program: str | None = None, limits: Limits | None = None) -> Dhall:
     """Find `dhall` (on PATH, unless `program` is given) and check its version. Raises ToolError."""
-    path = shutil.which(program or "dhall")
+    path = _which(program or "dhall")
     hint = "install the Haskell implementation, 1.42 or newer (Debian 13: the package dhall)"
     if path is None:
         raise ToolError(f"no program {program or 'dhall'!r} on PATH", command=(program or "dhall",), hint=hint)
-    path = str(Path(path).absolute())
     limits = limits or Limits()
-    outcome = await _run(
-        (path, "version"), source="", directory=Path("/"), cache=Path("/nonexistent"), limits=limits
-    )
+    outcome = await _run((path, "version"), source="", directory=Path("/"), cache=Path("/nonexistent"), limits=limits)
     text = outcome.stdout.decode(errors="replace").strip()
     match = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)*", text)
     if outcome.status != 0 or match is None:
@@ -98,6 +95,12 @@ async def find_dhall(*, program: str | None = None, limits: Limits | None = None
     if (int(match[1]), int(match[2])) < MINIMUM_VERSION:
         raise ToolError(f"{path} is dhall {text}; 1.42 or newer is needed", command=(path, "version"), hint=hint)
     return Dhall(program=path, version=text, limits=limits)
+
+
+def _which(program: str) -> str | None:
+    """Its absolute path: it is run from another folder than this one."""
+    path = shutil.which(program)
+    return None if path is None else str(Path(path).absolute())
 
 
 def _environment(cache: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -114,9 +117,7 @@ def _environment(cache: Path, environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-async def _run(
-    command: Sequence[str], *, source: str, directory: Path, cache: Path, limits: Limits
-) -> Outcome:
+async def _run(command: Sequence[str], *, source: str, directory: Path, cache: Path, limits: Limits) -> Outcome:
     try:
         process = await anyio.open_process(
             command, cwd=directory, env=_environment(cache, os.environ), start_new_session=True
@@ -129,8 +130,7 @@ async def _run(
         async with process:
             with anyio.move_on_after(limits.seconds) as scope:
                 async with anyio.create_task_group() as group:
-                    assert process.stdin and process.stdout and process.stderr
-                    group.start_soon(_feed, process, source.encode())
+                    group.start_soon(_feed, process.stdin, source.encode())
                     group.start_soon(_drain, process, process.stdout, stdout, limits.output)
                     group.start_soon(_drain, process, process.stderr, stderr, limits.output)
                 await process.wait()
@@ -164,16 +164,18 @@ def _kill(process: Process) -> None:
             return
 
 
-async def _feed(process: Process, content: bytes) -> None:
-    assert process.stdin
+async def _feed(stream: ByteSendStream | None, content: bytes) -> None:
     try:
-        await process.stdin.send(content)
-        await process.stdin.aclose()
+        if stream is not None:
+            await stream.send(content)
+            await stream.aclose()
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         return  # It ended without reading; its exit code says why.
 
 
-async def _drain(process: Process, stream: ByteReceiveStream, into: bytearray, limit: int) -> None:
+async def _drain(process: Process, stream: ByteReceiveStream | None, into: bytearray, limit: int) -> None:
+    if stream is None:
+        return
     async for piece in stream:
         into += piece
         if len(into) > limit:

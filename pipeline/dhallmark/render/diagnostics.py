@@ -67,9 +67,9 @@ def _location(match: re.Match[str], root: Path) -> Location | None:
 
 
 def _relative(file: str, root: Path) -> str:
-    path = os.path.normpath(os.path.join(os.path.realpath(root), file))
-    relative = os.path.relpath(path, os.path.realpath(root))
-    return path if relative.startswith("..") else relative
+    base = os.path.realpath(root)
+    path = Path(os.path.normpath(Path(base, file)))
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
 
 
 def _of_remote(text: str, remotes: Iterable[tuple[str, SourceImport]]) -> Location | None:

@@ -47,6 +47,10 @@ class Discovery:
             if item.kind == "remote" and item.mode != "location"
         ]
 
+    def has_alternatives(self) -> bool:
+        """True where some import may fail and Dhall goes on: then not every file that is named takes part."""
+        return any(item.has_alternative for items in self.imports.values() for item in items)
+
     def children(self, path: str) -> list[File]:
         """The existing files that the source at `path` imports."""
         found = (
@@ -133,20 +137,18 @@ def _read(path: str, root: Path, where: Location | None, *, optional: bool) -> b
             where=where or Location(file=path),
             hint="put a copy of the file into the project",
         )
-    try:
-        if not real.is_file():
-            raise FileNotFoundError
-        if real.stat().st_size > MAX_SOURCE:
-            raise RenderError(f"{path} is larger than {MAX_SOURCE >> 20} MiB", where=where or Location(file=path))
-        return real.read_bytes()
-    except FileNotFoundError as error:
+    if not real.is_file():
         if optional:
             return None
-        raise RenderError(
-            f"no such file: {path}", where=where or Location(file=path), hint="check the path in dhallmark.yaml"
-        ) from error
+        raise RenderError(f"no such file: {path}", where=Location(file=path), hint="check the path in dhallmark.yaml")
+    try:
+        with real.open("rb") as source:
+            content = source.read(MAX_SOURCE + 1)
     except OSError as error:
         raise RenderError(f"{path}: {error.strerror}", where=where or Location(file=path)) from error
+    if len(content) > MAX_SOURCE:
+        raise RenderError(f"{path} is larger than {MAX_SOURCE >> 20} MiB", where=where or Location(file=path))
+    return content
 
 
 def _text(content: bytes, path: str) -> str:

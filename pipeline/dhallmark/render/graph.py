@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from dhallmark.digest import Digest
 from dhallmark.errors import RenderError
-from dhallmark.render.sources import Mode, parse_path
+from dhallmark.render.sources import MODES, Mode, parse_path
 
 _NODE = re.compile(r'^u(\d+)\[label="((?:[^"\\]|\\.)*)".*\];$')
 _EDGE = re.compile(r"^u(\d+) -> u(\d+);$")
 _ROOT = "././."
 """The label of the expression on standard input."""
-_MODES: dict[str, Mode] = {"Text": "text", "Bytes": "bytes", "Location": "location"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +84,7 @@ def parse_dot(text: str) -> Graph:
 def _node(label: str) -> Node:
     mode: Mode = "code"
     if match := re.search(r"\s+as (Text|Bytes|Location)$", label):
-        mode = _MODES[match[1]]
+        mode = MODES[match[1]]
         label = label[: match.start()]
     digest = None
     if match := re.search(r"\s+sha256:([0-9a-f]{64})$", label):

@@ -16,8 +16,10 @@ from dhallmark.render.values import Json
 
 _FIRST = ("apiVersion", "kind", "metadata")
 """The fields that people look for first."""
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=+][A-Za-z0-9_./@-]+)*(?: [A-Za-z0-9_./@(-][A-Za-z0-9_./@()+=-]*)*")
-_WORDS = frozenset("y n yes no on off true false null none nan inf".split())
+_PLAIN = re.compile(
+    r"[A-Za-z_/][A-Za-z0-9_./@-]*(?:[:=+][A-Za-z0-9_./@-]+)*(?: [A-Za-z0-9_./@(-][A-Za-z0-9_./@()+=-]*)*"
+)
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"})
 """Not texts in some version of YAML, in any case."""
 _LITERAL = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x09\x0b-\x1f])*")
 _PRINTABLE = re.compile(r"[\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff\n]*")

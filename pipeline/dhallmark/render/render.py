@@ -72,9 +72,7 @@ def write_umbrellas(plan: Plan, directory: Path) -> None:
                 write_umbrella(umbrella, config=plan.config, environment=environment, charts=charts)
 
 
-def _refuse_shared(
-    found: dict[Identity, Unit], objects: list[KubernetesObject], plan: Plan, unit: Unit
-) -> None:
+def _refuse_shared(found: dict[Identity, Unit], objects: list[KubernetesObject], plan: Plan, unit: Unit) -> None:
     """Two applications of an environment must not yield the same object: one would take it from the other."""
     for thing in objects:
         other = found.setdefault(thing.identity, unit)

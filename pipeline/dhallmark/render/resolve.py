@@ -1,6 +1,6 @@
 """The step `resolve`: sources to normal forms, with the record of all that took part.
 
-Dhall runs twice for a whole release: once to resolve all imports and report their graph, once to normalise one
+Dhall runs twice for a whole release, at a time: once to report the graph of all imports, once to normalise one
 expression that holds every unit, so that units share the work of their imports. Where that fails, units are tried one
 by one, to name the one at fault.
 """
@@ -8,15 +8,21 @@ by one, to name the one at fault.
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import anyio
 
 from dhallmark.digest import Digest
-from dhallmark.errors import Location, RenderError
-from dhallmark.files import directory_atomic, write_atomic
+from dhallmark.errors import Error, Location, RenderError
+from dhallmark.files import directory_atomic, write_new
 from dhallmark.plan import Plan, Unit
 from dhallmark.progress import Progress, Silent
 from dhallmark.render import cbor
@@ -26,6 +32,7 @@ from dhallmark.render.diagnostics import render_error
 from dhallmark.render.discovery import Discovery, File, discover
 from dhallmark.render.graph import Graph, Node, parse_dot
 
+_T = TypeVar("_T")
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 _SUFFIX = {"code": "", "text": " as Text", "bytes": " as Bytes", "location": " as Location"}
 
@@ -51,20 +58,18 @@ async def resolve(
     report.start("resolve", total=len(plan.units))
     entries = {path for unit in plan.units for path in _entry_paths(plan, unit)}
     discovery = discover(entries, root=root)
-    build.mkdir(parents=True, exist_ok=True)
     with _fresh_cache(build) as cache:
         _seed(cache, discovery, [build / "resolve" / "cache", *seeds])
         run = _Run(plan=plan, root=root, dhall=dhall, cache=cache, discovery=discovery)
-        graph = await run.graph()
+        graph, forms = await run.evaluate()
         nodes = run.check(graph)
-        forms = await run.normalise(nodes)
         closure = run.closure(graph, nodes, forms)
         with directory_atomic(build / "resolve") as directory:
             for unit in plan.units:
-                write_atomic(directory / "normal" / f"{unit.path}.dhallb", forms.units[unit])
+                write_new(directory / "normal" / f"{unit.path}.dhallb", forms.units[unit])
                 report.advance("resolve")
             for digest in closure.frozen_entries():
-                write_atomic(directory / "cache" / _entry_name(digest), _cached(cache, digest))
+                write_new(directory / "cache" / _entry_name(digest), _cached(cache, digest))
             write_closure(closure, directory / "closure.json")
     report.done("resolve", summary=f"{len(plan.units)} units, {len(closure.imports)} imports")
     return closure
@@ -89,6 +94,7 @@ def _quote(path: str) -> str:
 @contextmanager
 def _fresh_cache(build: Path) -> Iterator[Path]:
     """A cache of this run's own. An older one could hide a local import: Dhall does not read what a hash gives it."""
+    build.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix=".dhall-", dir=build))
     try:
         (path / "dhall").mkdir()
@@ -126,12 +132,14 @@ def _cached(cache: Path, digest: Digest) -> bytes:
     return content
 
 
+@dataclass(frozen=True, slots=True)
 class _Forms:
-    """The normal forms' encodings that one run of Dhall gave."""
+    """What one run of Dhall normalised."""
 
-    def __init__(self) -> None:
-        self.units: dict[Unit, bytes] = {}
-        self.imports: dict[Node, Digest] = {}
+    units: Mapping[Unit, bytes]
+    """The encoded normal forms."""
+    files: Mapping[File, Digest]
+    """The semantic hashes of local imports."""
 
 
 class _Run:
@@ -147,9 +155,7 @@ class _Run:
     async def _dhall(self, *arguments: str, fields: Sequence[str]) -> bytes:
         """Run Dhall on a record of `fields`; its standard output. Raises the RenderError of the unit at fault."""
         try:
-            outcome = await self.dhall.run(
-                *arguments, source=_record(fields), directory=self.root, cache=self.cache
-            )
+            outcome = await self.dhall.run(*arguments, source=_record(fields), directory=self.root, cache=self.cache)
         except RenderError as error:  # A limit is hit.
             raise await self._culprit() or error from error
         if outcome.status != 0:
@@ -157,8 +163,34 @@ class _Run:
             raise await self._culprit() or render_error(outcome.stderr, root=self.root, remotes=remotes)
         return outcome.stdout
 
-    async def graph(self) -> Graph:
-        """Resolve everything, and read Dhall's own graph of it."""
+    async def evaluate(self) -> tuple[Graph, _Forms]:
+        """Dhall's own graph of the imports, and the normal forms of all units and local imports.
+
+        Dhall is run for both at a time. Only where an import has an alternative must the graph come first: a file that
+        is not taken need not be sound.
+        """
+        if self.discovery.has_alternatives():
+            graph = await self._graph()
+            taken = {self._file(node) for node in self._reachable(graph) if node.local and node.mode != "location"}
+            return graph, await self._normalise(sorted(taken & self.discovery.files.keys()))
+        failures: list[Error] = []
+        graphs: list[Graph] = []
+        forms: list[_Forms] = []
+
+        async def keep(results: list[_T], work: Callable[[], Awaitable[_T]]) -> None:
+            try:
+                results.append(await work())
+            except Error as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep, graphs, self._graph)
+            group.start_soon(keep, forms, partial(self._normalise, sorted(self.discovery.files)))
+        if failures:
+            raise failures[0]
+        return graphs[0], forms[0]
+
+    async def _graph(self) -> Graph:
         return parse_dot((await self._dhall("resolve", "--dot", fields=self._unit_fields())).decode())
 
     def _unit_fields(self) -> list[str]:
@@ -208,23 +240,22 @@ class _Run:
     def _file(node: Node) -> File:
         return File(node.target.removeprefix("./"), node.mode)
 
-    async def normalise(self, nodes: frozenset[Node]) -> _Forms:
-        """All units and all imports that no hash pins yet, in one expression, out of the cache file that it leaves."""
-        unpinned = sorted((node for node in nodes if node.digest is None), key=_id)
-        fields = self._unit_fields() + [
-            f"i{index} = {_quote(self._file(node).path)}{_SUFFIX[node.mode]}" for index, node in enumerate(unpinned)
-        ]
+    async def _normalise(self, files: Sequence[File]) -> _Forms:
+        """All units and `files` in one expression, out of the cache file that it leaves."""
+        # Names that no source can hold, so that they can be found in the encoding (`cbor.split_record`).
+        prefix = f"n{secrets.token_hex(16)}"
+        names = [f"{prefix}_{index:06}" for index in range(len(self.plan.units) + len(files))]
+        expressions = [unit_expression(self.plan, unit) for unit in self.plan.units]
+        expressions += [f"{_quote(file.path)}{_SUFFIX[file.mode]}" for file in files]
+        fields = [f"{name} = {expression}" for name, expression in zip(names, expressions, strict=True)]
         digest = Digest((await self._dhall("hash", "--cache", fields=fields)).decode().strip())
-        forms = _Forms()
-        encoded = dict(cbor.fields(_cached(self.cache, digest), what="the release's normal form"))
-        for index, unit in enumerate(self.plan.units):
-            forms.units[unit] = encoded[f"u{index}"]
-        for index, node in enumerate(unpinned):
-            forms.imports[node] = Digest.of(encoded[f"i{index}"])
-        for node in nodes:
-            if node.digest is not None:
-                forms.imports[node] = node.digest
-        return forms
+        encoded = cbor.split_record(_cached(self.cache, digest), names, what="the release's normal form")
+        forms = [encoded[name] for name in names]
+        count = len(self.plan.units)
+        return _Forms(
+            dict(zip(self.plan.units, forms[:count], strict=True)),
+            {file: Digest.of(form) for file, form in zip(files, forms[count:], strict=True)},
+        )
 
     async def _culprit(self) -> RenderError | None:
         """The error of the first unit that fails alone."""
@@ -236,16 +267,14 @@ class _Run:
             except RenderError as error:
                 return RenderError(f"{unit.path}: {error.message}", where=entry, hint=error.hint)
             if outcome.status != 0:
-                error = render_error(
-                    outcome.stderr, root=self.root, unit=unit.path, remotes=self.discovery.remotes()
-                )
-                if error.where is None:
+                found = render_error(outcome.stderr, root=self.root, unit=unit.path, remotes=self.discovery.remotes())
+                if found.where is None:
                     # The position is in the expression of `unit_expression`: entry and values do not fit together.
-                    error.where = entry
-                    error.hint = error.hint or (
+                    found.where = entry
+                    found.hint = found.hint or (
                         "the entry must be a function from the environment's values to a list of objects"
                     )
-                return error
+                return found
         return None
 
     def closure(self, graph: Graph, nodes: frozenset[Node], forms: _Forms) -> Closure:
@@ -255,7 +284,8 @@ class _Run:
             imports = {_id(child) for child in graph.children(node) if child in nodes and not node.remote}
             if node.local:
                 imports |= self._hidden(graph, node)
-            semantic = forms.imports[node]
+            # Dhall has checked a hash that pins an import; the others are those of what it normalised.
+            semantic = node.digest or forms.files[self._file(node)]
             item = Import(
                 id=_id(node),
                 kind="remote" if node.remote else "local",

@@ -9,6 +9,7 @@ Lexical grammar: the Dhall standard v23, `dhall.abnf`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,10 @@ from dhallmark.digest import Digest
 Kind = Literal["local", "remote", "environment", "missing"]
 Mode = Literal["code", "text", "bytes", "location"]
 
+MODES: Mapping[str, Mode] = {"Text": "text", "Bytes": "bytes", "Location": "location"}
+"""What `as …` makes of an import."""
+_IMPORTS: Mapping[str, Kind] = {"local": "local", "remote": "remote", "environment": "environment"}
+"""The tokens that are imports, but for `missing`, which is a label."""
 _COMPONENT = r"[\x21\x24-\x27\x2a\x2b\x2d\x2e\x30-\x3b\x3d\x40-\x5a\x5e-\x7a\x7c\x7e]+"
 _LOCAL = rf'(?:\.\.?|~)?(?:/(?:{_COMPONENT}|"[^"\n]*"))+'
 _URL = r"https?://(?:\[[0-9A-Fa-f:.]*\]|[\w\-.~%!$&'*+;=:@])[\w\-.~%!$&'*+;=:@/]*(?:\?[\w\-.~%!$&'*+;=:@/?]*)?"
@@ -106,43 +111,36 @@ class _Scanner:
     def scan(self) -> Source:
         position = 0
         in_keyword = False
-        while position < len(self.text):
-            match = _TOKEN.match(self.text, position)
-            assert match is not None  # `other` matches any character but a newline, `blank` that one
+        # Every character is a token's: `other` takes any but a newline, `blank` that one.
+        while match := _TOKEN.match(self.text, position):
             group = match.lastgroup
             if group not in ("blank", "block"):
                 if self.body is None or in_keyword:
                     self.body = position
-                in_keyword = (
-                    group == "label" and match[0] == "in" and self.depth == 0 and not self.frames
-                )
+                in_keyword = group == "label" and match[0] == "in" and self.depth == 0 and not self.frames
             position = self._token(group, match)
         return Source(imports=tuple(self.imports), body=self._position(self.body or 0))
 
     def _token(self, group: str | None, match: re.Match[str]) -> int:
-        end = match.end()
+        """Take one token; where the next one starts."""
+        if group in _IMPORTS or (group == "label" and match[0] == "missing"):
+            return self._import(match)
         if group == "block":
-            return self._skip_block(end)
+            return self._skip_block(match.end())
         if group in ("text", "multi"):
-            return self._string(end, group)
+            return self._string(match.end(), group)
         if group == "open":
             self.depth += 1
         elif group == "close":
             if match[0] == "}" and self.depth == 0 and self.frames:
                 self.depth, kind = self.frames.pop()
-                return self._string(end, kind)
+                return self._string(match.end(), kind)
             self.depth = max(0, self.depth - 1)
-        elif group == "local":
-            return self._import("local", parse_path(match[0]), match)
-        elif group == "remote":
-            return self._import("remote", match[0], match)
-        elif group == "environment":
-            return self._import("environment", match[0], match)
-        elif group == "label" and match[0] == "missing":
-            return self._import("missing", "missing", match)
-        return end
+        return match.end()
 
-    def _import(self, kind: Kind, target: str, match: re.Match[str]) -> int:
+    def _import(self, match: re.Match[str]) -> int:
+        kind = _IMPORTS.get(match.lastgroup or "", "missing")
+        target = parse_path(match[0]) if kind == "local" else match[0]
         end = match.end()
         after = self._skip_blank(end)
         headers = kind == "remote" and bool(_USING.match(self.text, after))
@@ -155,7 +153,7 @@ class _Scanner:
         if found := _AS.match(self.text, after):
             named = _MODE.match(self.text, self._skip_blank(found.end()))
             if named:
-                mode = {"Text": "text", "Bytes": "bytes", "Location": "location"}[named[1]]  # type: ignore[assignment]
+                mode = MODES[named[1]]
                 end = named.end()
         line, column = self._position(match.start())
         self.imports.append(
@@ -210,4 +208,3 @@ class _Scanner:
 
     def _position(self, offset: int) -> tuple[int, int]:
         return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
-

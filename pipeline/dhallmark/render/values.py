@@ -70,7 +70,7 @@ class _Converter:
     def __init__(self) -> None:
         self.nodes = 0
 
-    def convert(self, expression: object, path: str) -> Json:
+    def convert(self, expression: object, path: str) -> Json:  # noqa: PLR0911 - one return a kind
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             raise RenderError(f"{path or 'the value'}: more than {_MAX_NODES} expressions")
@@ -91,7 +91,7 @@ class _Converter:
             return self._apply(expression, path)
         return self._other(kind, expression, path)
 
-    def _other(self, kind: int, expression: list[Any], path: str) -> Json:
+    def _other(self, kind: int, expression: list[Any], path: str) -> Json:  # noqa: PLR0911 - one return a kind
         match expression:
             case [15, int() as number] if type(number) is int and number >= 0:
                 return number
@@ -161,24 +161,27 @@ class _Converter:
                         hint="use nesting = Nesting.Nested, or a record",
                     )
                 return value | {field: name}
-            case [0, [9, [11, dict() as alternatives], "Nested"], [18, str() as nested]] if (
-                set(alternatives) == {"Inline", "Nested"}
-            ):
+            case [0, [9, [11, dict() as alternatives], "Nested"], [18, str() as nested]] if set(alternatives) == {
+                "Inline",
+                "Nested",
+            }:
                 return {field: name} if contents is None else {field: name, nested: value}
         return None
 
     def _prelude_json(self, expression: list[Any], path: str) -> Json:
         """λ(JSON : Type) → λ(json : { array : …, bool : …, … }) → value: the Prelude's encoding of any JSON."""
         match expression:
-            case [1, "Type", [1, [7, dict() as constructors], value]] if {
-                "array", "bool", "null", "object", "string"
-            } <= set(constructors) <= {"array", "bool", "double", "integer", "null", "number", "object", "string"}:
+            case [1, "Type", [1, [7, dict() as constructors], value]] if (
+                {"array", "bool", "null", "object", "string"}
+                <= set(constructors)
+                <= {"array", "bool", "double", "integer", "null", "number", "object", "string"}
+            ):
                 return self._prelude_value(value, path)
         raise _unsupported(expression, path)
 
-    def _prelude_value(self, value: object, path: str) -> Json:
+    def _prelude_value(self, value: object, path: str) -> Json:  # noqa: PLR0911 - one return a kind
         self.nodes += 1
-        # After α-normalisation the constructors' record is the innermost variable: the bare number 0.
+        # Names are gone from a normal form: the constructors' record is the innermost variable: the bare number 0.
         match value:
             case [9, 0, "null"]:
                 return None
