@@ -19,7 +19,7 @@ from dhallmark.image.sbom import make_sbom
 from dhallmark.image.tree import Slice, Tree
 
 WANTED = ("base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "dhall", "findutils", "git",
-          "grep", "gzip", "libc-bin", "libstdc++6", "openssl", "python3", "sed", "tar")  # fmt: skip
+          "grep", "gzip", "libc-bin", "libstdc++6", "openssl", "python3", "sed", "tar", "util-linux")  # fmt: skip
 """What a pipeline's job needs beside dhallmark itself."""
 _PLATFORMS = ("manylinux_2_39", "manylinux_2_35", "manylinux_2_34", "manylinux_2_31", "manylinux_2_28",
               "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux_2_12",

@@ -21,6 +21,11 @@ class Binding:
     names: tuple[str, ...]
 
 
+def bind(service: dagger.Service | None, *names: str) -> Binding | None:
+    """A binding, where there is a service."""
+    return None if service is None else Binding(service=service, names=names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A container that is about to run one command. Every method returns another job."""

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
-
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
 
@@ -60,6 +59,7 @@ class Lab:
     @fresh
     async def token(
         self,
+        *,
         shape: Annotated[str, Doc("Whose tokens it looks like: github, gitlab or email.")] = "github",
         claims: Annotated[list[str] | None, Doc("Claims to set, as NAME=TEXT or NAME:=JSON.")] = None,
     ) -> dagger.Secret:

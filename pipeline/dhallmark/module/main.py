@@ -7,10 +7,22 @@ from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
-
-from dhallmark.module import image
+from dhallmark.module import image, steps
 from dhallmark.module.declare import function, object_type
-from dhallmark.module.lab import Lab
+from dhallmark.module.job import bind
+from dhallmark.module.lab import PACKAGES_HOST, Lab
+from dhallmark.module.options import (
+    AllowDirty,
+    ConfigPath,
+    Packages,
+    PackagesHost,
+    PlannedBuild,
+    RenderedBuild,
+    ResolvedBuild,
+    ShardOption,
+    Source,
+)
+from dhallmark.module.steps import Project
 
 
 @object_type
@@ -55,10 +67,69 @@ class Dhallmark:
     @function
     def lab(
         self,
+        *,
         packages: Annotated[dagger.Directory | None, Doc("Dhall packages to serve as packages.dhallmark.test.")] = None,
     ) -> Lab:
         """A local Sigstore and registries, to try a release without any account."""
         return Lab(image=self.ci_image(), tools=self._tools(), packages=packages)
+
+    @function
+    def plan(
+        self,
+        *,
+        source: Source,
+        config: ConfigPath = "dhallmark.yaml",
+        shard: ShardOption = None,
+        allow_dirty: AllowDirty = False,
+    ) -> Annotated[dagger.Directory, Doc("A build directory with plan.json.")]:
+        """Say which charts a release is made of, and from which commit."""
+        return steps.plan(self._project(source, config, shard=shard, allow_dirty=allow_dirty))
+
+    @function
+    def resolve(
+        self,
+        *,
+        source: Source,
+        config: ConfigPath = "dhallmark.yaml",
+        build: PlannedBuild = None,
+        shard: ShardOption = None,
+        allow_dirty: AllowDirty = False,
+        packages: Packages = None,
+        packages_host: PackagesHost = PACKAGES_HOST,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with the closure of imports and the normal forms.")]:
+        """Resolve all imports and record their closure."""
+        project = self._project(source, config, shard=shard, allow_dirty=allow_dirty)
+        project = project.with_bindings(bind(packages, packages_host))
+        return steps.recorded(project, "resolve", build or steps.plan(project))
+
+    @function
+    def render(
+        self,
+        *,
+        source: Source,
+        build: ResolvedBuild,
+        config: ConfigPath = "dhallmark.yaml",
+        shard: ShardOption = None,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with the charts.")]:
+        """Render the normal forms to charts; no Dhall and no network."""
+        return steps.recorded(self._project(source, config, shard=shard), "render", build)
+
+    @function
+    async def package(
+        self,
+        *,
+        source: Source,
+        build: RenderedBuild,
+        config: ConfigPath = "dhallmark.yaml",
+    ) -> Annotated[dagger.Directory, Doc("The build directory with archives and an OCI layout.")]:
+        """Pack the charts into Helm and Flux artifacts with reproducible digests."""
+        project = self._project(source, config)
+        return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
+
+    def _project(
+        self, source: dagger.Directory, config: str, *, shard: str | None = None, allow_dirty: bool = False
+    ) -> Project:
+        return Project(image=self.ci_image(), source=source, config=config, shard=shard, allow_dirty=allow_dirty)
 
     def _tools(self) -> dagger.Directory:
         if self.tools is None:

@@ -14,7 +14,9 @@ Source = Annotated[
     Ignore(["**/.venv", "**/__pycache__", "**/node_modules", "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache"]),
 ]
 ConfigPath = Annotated[str, Doc("Path of dhallmark.yaml in the source.")]
-Build = Annotated[dagger.Directory, Doc("The build directory, as the step before left it.")]
+PlannedBuild = Annotated[dagger.Directory | None, Doc("The build directory, as plan left it; planned anew otherwise.")]
+ResolvedBuild = Annotated[dagger.Directory, Doc("The build directory, as resolve left it.")]
+RenderedBuild = Annotated[dagger.Directory, Doc("The build directory, as render (or merge) left it.")]
 ShardOption = Annotated[str | None, Doc("Do part i of n of the units, written i/n; see merge.")]
 AllowDirty = Annotated[bool, Doc("Let a tree with uncommitted changes through; the default policy rejects it.")]
 Packages = Annotated[dagger.Service | None, Doc("A server of Dhall packages, for imports that the network has not.")]

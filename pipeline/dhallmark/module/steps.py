@@ -1,0 +1,117 @@
+"""The steps of a release, each as one job in the CI image. Pure descriptions: the engine runs what is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import dagger
+from dhallmark.module.job import BUILD, SOURCE, Binding, Job
+
+RecordedStep = Literal["resolve", "render", "package"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What is released, and the image that does it."""
+
+    image: dagger.Container
+    source: dagger.Directory
+    """The whole checkout, with `.git`."""
+    config: str
+    """Path of `dhallmark.yaml` in the checkout."""
+    allow_dirty: bool = False
+    shard: str | None = None
+    bindings: tuple[Binding, ...] = field(default=())
+    """Services that every job can reach."""
+
+    def job(self, build: dagger.Directory | None = None, *, git: bool = False) -> Job:
+        """A job over the source and `build`. Without `git` a commit that changes no file changes no job."""
+        source = self.source if git else self.source.without_directory(".git")
+        job = Job(container=self.image.with_workdir(SOURCE), bindings=self.bindings).mounted(SOURCE, source)
+        return job.directory(BUILD, build) if build is not None else job
+
+    def options(self) -> list[str]:
+        """What every command is told."""
+        return ["--config", f"{SOURCE}/{self.config}", "--build", BUILD]
+
+    def part(self) -> list[str]:
+        """Which shard."""
+        return [] if self.shard is None else ["--shard", self.shard]
+
+    def with_bindings(self, *bindings: Binding | None) -> Project:
+        """The project with further services."""
+        return replace(self, bindings=(*self.bindings, *(one for one in bindings if one is not None)))
+
+
+def plan(project: Project) -> dagger.Directory:
+    """`dhallmark plan`: a new build directory with `plan.json`."""
+    arguments = ["plan", *project.options(), *project.part()]
+    if project.allow_dirty:
+        arguments.append("--allow-dirty")
+    return project.job(git=True).run(arguments).directory(BUILD)
+
+
+def recorded(project: Project, step: RecordedStep, build: dagger.Directory, *, epoch: str = "") -> dagger.Directory:
+    """`dhallmark step NAME`: the step under in-toto's eyes. `epoch` is the SOURCE_DATE_EPOCH of what it makes."""
+    job = project.job(build)
+    if epoch:
+        job = job.variable("SOURCE_DATE_EPOCH", epoch)
+    return job.run(["step", step, *project.options(), *project.part()]).directory(BUILD)
+
+
+async def commit_time(project: Project) -> str:
+    """Seconds since 1970 of the commit that is checked out."""
+    container = project.job(git=True).container
+    git = ["git", "-c", "safe.directory=*", "show", "--no-patch", "--format=%ct", "HEAD"]
+    return (await container.with_exec(git).stdout()).strip()
+
+
+def push(project: Project, build: dagger.Directory, *, credentials: dagger.Secret | None) -> dagger.Directory:
+    """`dhallmark step publish`: the artifacts go to the staging repositories."""
+    job = _authorised(project.job(build), credentials)
+    return job.run(["step", "publish", *project.options()], fresh=True).directory(BUILD)
+
+
+def attest(project: Project, build: dagger.Directory) -> dagger.Directory:
+    """`dhallmark attest`: statements, and the policy on them before anything is signed."""
+    return project.job(build, git=True).run(["attest", *project.options()]).directory(BUILD)
+
+
+def sign(
+    project: Project, build: dagger.Directory, *, token: dagger.Secret, trust_config: dagger.File | None
+) -> dagger.Directory:
+    """`dhallmark sign`: every statement with one certificate. The token is a file in memory, for this job alone."""
+    job, path = project.job(build).secret("id-token", token)
+    arguments = ["sign", *project.options(), "--token-file", path]
+    if trust_config is not None:
+        job = job.file("/trust/trust_config.json", trust_config)
+        arguments += ["--trust-config", "/trust/trust_config.json"]
+    return job.run(arguments, fresh=True).directory(BUILD)
+
+
+def publish(
+    project: Project, build: dagger.Directory, *, trusted_root: dagger.File | None, credentials: dagger.Secret | None
+) -> dagger.Directory:
+    """`dhallmark publish`: attach, read back, verify, copy, and set the tags last."""
+    job = _authorised(project.job(build), credentials)
+    arguments = ["publish", *project.options()]
+    if trusted_root is not None:
+        job = job.file("/trust/trusted_root.json", trusted_root)
+        arguments += ["--trusted-root", "/trust/trusted_root.json"]
+    return job.run(arguments, fresh=True).directory(BUILD)
+
+
+def gitops(project: Project, build: dagger.Directory, *, tree: dagger.Directory | None) -> dagger.Directory:
+    """`dhallmark gitops write`: the deploy tree, over the one that is there."""
+    job = project.job(build)
+    job = job.directory("/deploy", tree) if tree is not None else job
+    return job.run(["gitops", "write", "--build", BUILD, "--to", "/deploy"]).directory("/deploy")
+
+
+def _authorised(job: Job, credentials: dagger.Secret | None) -> Job:
+    """With the registry's credentials, where the client looks for them."""
+    if credentials is None:
+        return job
+    job, path = job.secret("docker/config.json", credentials)
+    return job.variable("DOCKER_CONFIG", path.removesuffix("/config.json"))

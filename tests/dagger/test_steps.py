@@ -1,0 +1,26 @@
+"""The steps as Dagger functions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from dagger import dag
+
+from dhallmark.module import Dhallmark, Lab
+from dhallmark.module.lab import PACKAGES_HOST
+
+pytestmark = [pytest.mark.dagger, pytest.mark.anyio]
+
+
+async def test_plan(module: Dhallmark, project: Path) -> None:
+    build = module.plan(source=dag.host().directory(str(project)))
+    plan = json.loads(await build.file("plan.json").contents())
+    assert len(plan["units"]) == 42
+
+
+async def test_resolve(module: Dhallmark, lab: Lab, project: Path) -> None:
+    build = module.resolve(source=dag.host().directory(str(project)), packages=lab.service(), packages_host=PACKAGES_HOST)
+    closure = json.loads(await build.file("resolve/closure.json").contents())
+    assert closure
