@@ -99,6 +99,7 @@ def serve(
     """
     import anyio
 
+    from dhallmark.cli.output import progress
     from dhallmark.lab.model import LabPaths, read_lab
     from dhallmark.lab.supervisor import supervise
 
@@ -108,7 +109,7 @@ def serve(
     lab = read_lab(place)
     if hostname is not None and lab.hostname != hostname:
         raise UsageError(f"the lab in {place} was made for the host name {lab.hostname}")
-    anyio.run(partial(supervise, place, packages=packages, stop_on_death=True))
+    anyio.run(partial(supervise, place, packages=packages, stop_on_death=True, progress=progress()))
     return _described(place, lab, "stopped")
 
 

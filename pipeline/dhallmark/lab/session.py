@@ -218,7 +218,12 @@ def start_lab(directory: Path, *, packages: Path | None = None) -> Lab:
     _refuse_running(directory)
     with LabPaths(directory).log("supervisor").open("ab") as log:
         process = _launch(directory, log=log.fileno(), packages=packages, owner=None)
-    lab = _wait_ready(directory, process)
+    try:
+        lab = _wait_ready(directory, process)
+    except BaseException:
+        process.terminate()
+        _wait_end(process)
+        raise
     # Should the lab end before this process does, it must not stay as a zombie.
     threading.Thread(target=process.wait, name="lab", daemon=True).start()
     return lab
@@ -272,17 +277,17 @@ def open_lab(
         create_lab(directory, hostname=hostname, authorities=authorities, issuers=issuers)
     _refuse_running(directory)
     theirs, ours = os.pipe()
-    try:
+    with os.fdopen(ours, "wb") as owner:
         try:
             with LabPaths(directory).log("supervisor").open("ab") as log:
                 process = _launch(directory, log=log.fileno(), packages=packages, owner=theirs)
         finally:
             os.close(theirs)
-        lab = _wait_ready(directory, process)
-        yield lab
-    finally:
-        os.close(ours)
-    _wait_end(process)
+        try:
+            yield _wait_ready(directory, process)
+        finally:
+            owner.close()
+            _wait_end(process)
 
 
 @asynccontextmanager
@@ -352,7 +357,6 @@ def _wait_ready(directory: Path, process: subprocess.Popen[bytes]) -> Lab:
         if state is not None and ours and state.status == "ready":
             return Lab(directory=directory, model=read_lab(directory), pid=process.pid)
         time.sleep(_POLL)
-    _wait_end(process)
     raise ToolError(f"the lab is not ready after {_START_TIMEOUT:.0f} s", stderr=tail(paths.log("supervisor")))
 
 

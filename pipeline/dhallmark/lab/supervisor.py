@@ -25,6 +25,7 @@ from dhallmark.lab.model import LabPaths, read_lab
 from dhallmark.lab.programs import Program, programs
 from dhallmark.lab.servers import make_servers
 from dhallmark.lab.state import LabState, ServiceState, tail, write_state
+from dhallmark.progress import Progress, Silent
 
 _READY_TIMEOUT = 60.0
 _POLL = 0.02
@@ -42,6 +43,7 @@ async def supervise(
     isolated: bool = False,
     stop_on_death: bool = False,
     owner: int | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Run the lab in `directory` (absolute) until SIGTERM or SIGINT, or until `owner`, a pipe, is closed.
 
@@ -61,7 +63,7 @@ async def supervise(
             raise UsageError(
                 f"the lab in {directory} runs already", hint=f"stop it: dhallmark lab down --dir {directory}"
             ) from None
-        supervisor = Supervisor(paths, isolated=isolated, stop_on_death=stop_on_death)
+        supervisor = Supervisor(paths, isolated=isolated, stop_on_death=stop_on_death, progress=progress or Silent())
         try:
             await supervisor.run(packages=packages, owner=owner)
         except BaseExceptionGroup as group:
@@ -78,8 +80,9 @@ async def supervise(
 class Supervisor:
     """The programs of one lab and their states."""
 
-    def __init__(self, paths: LabPaths, *, isolated: bool, stop_on_death: bool) -> None:
+    def __init__(self, paths: LabPaths, *, isolated: bool, stop_on_death: bool, progress: Progress) -> None:
         self._paths = paths
+        self._progress = progress
         self._lab = read_lab(paths.root)
         self._isolated = isolated
         self._stop_on_death = stop_on_death
@@ -105,11 +108,13 @@ class Supervisor:
                 tasks.start_soon(self._until_signal, tasks.cancel_scope)
                 if owner is not None:
                     tasks.start_soon(self._until_closed, tasks.cancel_scope, owner)
+                self._progress.start("lab", total=len(found))
                 async with anyio.create_task_group() as starting:
                     for program in found.values():
                         starting.start_soon(self._start, program, tasks)
                 self._ready_after = time.monotonic() - self._started
                 self.write("ready")
+                self._progress.done("lab", summary=f"ready after {self._ready_after:.1f} s")
                 await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
@@ -160,6 +165,8 @@ class Supervisor:
                 stderr=tail(self._paths.log(name)),
             ) from None
         self._states[name] = ServiceState(status="running", pid=process.pid)
+        if self._ready_after is None:
+            self._progress.advance("lab")
 
     async def _spawn(self, program: Program, log: IO[bytes]) -> anyio.abc.Process:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._paths.data(""))}

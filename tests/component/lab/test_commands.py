@@ -202,7 +202,10 @@ def test_serve_runs_in_a_container_with_keys_that_were_made_elsewhere(tmp_path: 
         assert subprocess.run(inside, capture_output=True, check=False).returncode == 0
 
         process.terminate()
-        assert process.wait(10) == 0
+        out, err = process.communicate(timeout=10)
+        assert process.returncode == 0, err
+        assert "ready after" in err
+        assert "stopped" in out
     state = read_state(LabPaths(directory))
     assert state is not None
     assert state.status == "stopped"

@@ -283,6 +283,23 @@ def test_a_service_that_cannot_start_is_reported_with_its_last_lines(tmp_path: P
     assert eventually(lambda: processes(directory) == set())
 
 
+def test_a_lab_that_is_not_ready_in_time_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_lab(tmp_path / "lab")
+    monkeypatch.setattr("dhallmark.lab.session._START_TIMEOUT", 0.0)
+    with pytest.raises(ToolError, match="not ready after 0 s"):
+        start_lab(tmp_path / "lab")
+    assert processes(tmp_path / "lab") == set()
+    with pytest.raises(ToolError, match="not ready after 0 s"), open_lab(tmp_path / "lab"):
+        pytest.fail("was ready at once")
+    assert processes(tmp_path / "lab") == set()
+
+
+def test_a_test_that_fails_leaves_no_lab(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), open_lab(tmp_path / "lab"):
+        _ = 1 // 0
+    assert processes(tmp_path / "lab") == set()
+
+
 def test_packages_are_served_without_listings(tmp_path: Path) -> None:
     (tmp_path / "packages" / "v1").mkdir(parents=True)
     (tmp_path / "packages" / "v1" / "package.dhall").write_text("{=}\n")
