@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol
 
-from dhallmark.consumer import Target
+from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
 
 
 class Group(StrEnum):
-    """The groups of the catalogue; each has a file of its own below `controls/`."""
+    """The groups of the catalogue; each has a file of its own below `controls/catalogue/`."""
 
     SIGNATURE = "signature"
     CERTIFICATE = "certificate"
@@ -23,6 +22,17 @@ class Group(StrEnum):
     REGISTRY = "registry"
     GITOPS = "gitops"
     CHART = "chart"
+
+
+class Signer(StrEnum):
+    """As whom a mutation may sign. None of them is the user: all tokens are a lab's."""
+
+    RELEASE = "release"
+    """The identity that signed the good release, by the lab's issuer of that name."""
+    STRANGER = "stranger"
+    """Another repository, by the same issuer."""
+    FOREIGN = "foreign"
+    """The same subject, by another issuer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """One case. `mutate` derives a target from a good release; it works on a private copy in a registry."""
+    """One case. `mutate` makes the mutant in a repository of the control's own, and says which digest it has."""
 
     id: str
     """The id in the catalogue, such as `C1`, with a suffix where a control has several cases."""
@@ -47,38 +57,34 @@ class Control:
     """What was changed, in a few words."""
     flaw: str
     """The flaw in the field that it stands for: a CVE, a GHSA, or a sentence."""
-    mutate: Callable[[Bench], Awaitable[Target]]
-    """Makes the mutant and says where it is. A positive control returns the good target."""
+    mutate: Callable[[Bench], Awaitable[Digest]]
+    needs_signer: bool = False
+    """True where the mutation signs: it then needs a lab."""
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     """By the consumer's name. A consumer that is not named here is not asked."""
 
 
 class Forge(Protocol):
-    """What a mutation may do with a release: copy it, change it, sign something as whoever it names.
+    """What a mutation may do. All of it happens in the control's own repository, never in the user's."""
 
-    It signs in the lab, never with the user's own identity, and pushes only to the control's own registry.
-    """
-
-    async def copy(self, target: Target, *, referrers: bool = True) -> Target:
-        """Copy the artifact, with its referrers or bare, to a repository of its own; the digest stays."""
+    async def copy(self) -> Digest:
+        """Put the good artifact there, bare: without anything that refers to it."""
         ...
 
-    async def referrers(self, target: Target) -> Sequence[bytes]:
-        """The Sigstore bundles of the artifact, as they stand in the registry."""
+    async def rebuild(self, change: Callable[[bytes], bytes]) -> Digest:
+        """Put the good artifact there with its first layer changed and a manifest that fits: another digest, bare."""
         ...
 
-    async def attach(self, target: Target, bundle: bytes) -> None:
-        """Attach a bundle to the artifact."""
+    async def corrupt(self, digest: Digest) -> None:
+        """Flip a bit in the stored bytes of the first layer of `digest`: served under its old digest."""
         ...
 
-    async def replace(self, target: Target, content: Callable[[bytes], bytes]) -> Target:
-        """Push the artifact with its first layer changed by `content`: another digest, no referrers."""
+    async def attach(self, digest: Digest, bundle: bytes) -> None:
+        """Attach a bundle to the artifact `digest`."""
         ...
 
-    async def sign(
-        self, payload: bytes, *, issuer: str = "", claims: Mapping[str, str] = MappingProxyType({})
-    ) -> bytes:
-        """A bundle over `payload` (a statement) by the release's own lab identity, or by another issuer or claims."""
+    async def sign(self, payload: bytes, signer: Signer) -> bytes:
+        """A bundle over the statement `payload`."""
         ...
 
 
@@ -86,5 +92,10 @@ class Forge(Protocol):
 class Bench:
     """What a mutation works on and with."""
 
-    good: Target
+    good: Digest
+    """The good artifact's manifest."""
+    name: str
+    """Its name in its statements."""
+    bundles: Sequence[bytes]
+    """The good artifact's Sigstore bundles, all of them verified."""
     forge: Forge

@@ -35,8 +35,16 @@ async def verify_artifact(registry: Registry, target: Target, policy: Policy, tr
 
     The artifact's name in its statements must be `target.subject_name`, or its repository where that is empty.
     """
-    reference = f"{target.repository}@{target.digest}"
-    examination = _Examination(registry, split_repository(target.repository)[1], target.digest)
+    name = target.subject_name or target.repository
+    return await examine(registry, target.repository, target.digest, name=name, policy=policy, trust=trust)
+
+
+async def examine(
+    registry: Registry, repository: str, digest: Digest, *, name: str, policy: Policy, trust: TrustRoot
+) -> Verdict:
+    """As `verify_artifact`, for the artifact `digest` of `repository` (with its registry), named `name`."""
+    reference = f"{repository}@{digest}"
+    examination = _Examination(registry, split_repository(repository)[1], digest)
     manifest_check, manifest = await examination.manifest()
     if manifest is None:
         return Verdict.of(reference, checks=[manifest_check])
@@ -45,7 +53,7 @@ async def verify_artifact(registry: Registry, target: Target, policy: Policy, tr
     checks = [manifest_check, content_check, listing_check]
     if listing_check.reason is not None:
         return Verdict.of(reference, checks=checks)
-    facts = ArtifactFacts(name=target.subject_name or target.repository, digest=target.digest, archive=archive)
+    facts = ArtifactFacts(name=name, digest=digest, archive=archive)
     claims: list[Signed] = []
     broken: list[Broken] = []
     for source, content in found.items():

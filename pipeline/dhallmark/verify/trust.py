@@ -79,13 +79,14 @@ class TrustRoot:
 
     @classmethod
     def load(cls, path: Path) -> TrustRoot:
-        """Read a trust root from a file. Raises FormatError; OSError where the file cannot be read."""
+        """Read a trust root from a file. Raises FormatError."""
+        where = Location(file=str(path))
         try:
             return cls.parse(path.read_bytes())
+        except OSError as error:
+            raise FormatError(f"the trust root cannot be read: {error.strerror}", where=where) from error
         except FormatError as error:
-            raise FormatError(
-                error.message, where=Location(file=str(path)), hint="expected a Sigstore trusted_root.json"
-            ) from error
+            raise FormatError(error.message, where=where, hint="expected a Sigstore trusted_root.json") from error
 
     @classmethod
     def parse(cls, content: bytes) -> TrustRoot:

@@ -1,0 +1,167 @@
+"""`dhallmark controls`: mutants of a good artifact, each judged in isolation by the consumers that decide."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from dhallmark.cli.output import progress
+from dhallmark.cli.result import Result
+from dhallmark.control import Control, Group
+
+if TYPE_CHECKING:
+    from dhallmark.consumer import Target
+    from dhallmark.controls.report import Report
+
+
+def controls(
+    *,
+    ref: str = "",
+    policy: Path = Path("policy.yaml"),
+    trusted_root: Path | None = None,
+    subject_name: str = "",
+    plain_http: Annotated[bool, Parameter(negative="")] = False,
+    lab: Annotated[Path | None, Parameter(env_var="DHALLMARK_LAB")] = None,
+    into: Path | None = None,
+    prepared: Path | None = None,
+    prepare_only: Annotated[bool, Parameter(negative="")] = False,
+    only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    group: Annotated[tuple[Group, ...], Parameter(negative="")] = (),
+    consumer: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    junit: Path | None = None,
+    list_controls: Annotated[bool, Parameter(name="--list", negative="")] = False,
+) -> Result:
+    """Show that mutants of a good artifact are refused, each for its own reason, and the good one accepted.
+
+    Two parts: preparing reads the artifact and, for some controls, signs mutants in a lab; judging needs nothing but
+    what was prepared, and runs each control in a network namespace of its own. Ends with 0 where each was refused
+    as it must be, 1 where one was not, 3 where there was no telling.
+
+    Parameters
+    ----------
+    ref
+        The good artifact: REGISTRY/REPOSITORY@sha256:…
+    policy
+        The policy file that accepts it.
+    trusted_root
+        The trusted_root.json that it was signed under.
+    subject_name
+        Its name in its statements, where it is not the repository that it is read from.
+    plain_http
+        Read it from a registry without TLS.
+    lab
+        Directory of a running lab that signs mutants; this process must be able to reach it (`dhallmark lab exec`).
+    into
+        Keep what was prepared in this folder.
+    prepared
+        Judge what was prepared in this folder, and prepare nothing.
+    prepare_only
+        Stop when everything is prepared.
+    only
+        Ids of the controls to run, such as S1; may be given several times.
+    group
+        Groups of the controls to run.
+    consumer
+        The consumers to ask. All that a control says something about where this is not given.
+    junit
+        Write the report as JUnit XML to this file, too.
+    list_controls
+        List the controls and run none.
+    """
+    import anyio
+
+    from dhallmark.controls.catalogue import select
+    from dhallmark.controls.consumers import CONSUMERS, make_consumer
+    from dhallmark.controls.run import run_controls
+    from dhallmark.errors import UsageError
+    from dhallmark.files import write_atomic
+
+    chosen = select(only=only, groups=group)
+    if list_controls:
+        return _list(chosen)
+    for name in consumer:
+        make_consumer(name)
+    if (prepared is None) == (not ref):
+        raise UsageError("give --ref, or --prepared with a folder", hint="see `dhallmark controls --help`")
+    if prepare_only and into is None:
+        raise UsageError("--prepare-only needs --into")
+    with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as temporary:
+        folder = prepared or into or Path(temporary) / "controls"
+        if prepared is None:
+            if trusted_root is None:
+                raise UsageError("--ref needs --trusted-root")
+            target = _target(ref, policy, trusted_root, subject_name=subject_name, plain_http=plain_http)
+            _prepare(target, chosen, into=folder, lab=lab)
+        if prepare_only:
+            return Result(
+                data={"schema": "dhallmark.dev/controls/v1", "controls": [control.id for control in chosen]},
+                text=f"prepared {len(chosen)} controls in {folder}",
+            )
+
+        async def judge() -> Report:
+            return await run_controls(
+                folder, controls=chosen, consumers=consumer or tuple(CONSUMERS), progress=progress()
+            )
+
+        report = anyio.run(judge)
+    if junit is not None:
+        write_atomic(junit, report.to_junit())
+    return Result(data=report.to_json(), text=report.to_text(), exit_code=report.exit_code)
+
+
+def _prepare(target: Target, chosen: Sequence[Control], *, into: Path, lab: Path | None) -> None:
+    import anyio
+
+    from dhallmark.controls.prepare import prepare_controls
+
+    async def main() -> None:
+        await prepare_controls(target, chosen, into=into, lab=lab, progress=progress())
+
+    anyio.run(main)
+
+
+def _target(ref: str, policy: Path, trusted_root: Path, *, subject_name: str, plain_http: bool) -> Target:
+    from dhallmark.consumer import Target
+    from dhallmark.errors import UsageError
+    from dhallmark.verify.reference import Reference
+
+    reference = Reference.parse(ref)
+    if reference.digest is None:
+        raise UsageError("controls need a digest, not a tag", hint="`dhallmark verify` shows the digest of a tag")
+    return Target(
+        repository=reference.repository,
+        digest=reference.digest,
+        trusted_root=trusted_root,
+        policy=policy,
+        subject_name=subject_name,
+        plain_http=plain_http,
+    )
+
+
+def _list(chosen: Sequence[Control]) -> Result:
+    from rich.table import Table
+
+    table = Table("control", "group", "changed", "flaw in the field", box=None, pad_edge=False)
+    for control in chosen:
+        table.add_row(control.id, control.group.value, control.title, control.flaw)
+    return Result(
+        data={
+            "schema": "dhallmark.dev/control-list/v1",
+            "controls": [
+                {
+                    "id": control.id,
+                    "group": control.group.value,
+                    "title": control.title,
+                    "flaw": control.flaw,
+                    "needsLab": control.needs_signer,
+                    "consumers": list(control.expect),
+                }
+                for control in chosen
+            ],
+        },
+        text=table,
+    )

@@ -1,0 +1,116 @@
+"""A prepared control, as files: the good artifact and the mutant, the trust root, the policy, and what must be said.
+
+::
+
+    <prepared>/controls.json           schema dhallmark.dev/controls/v1: the ids, in order
+    <prepared>/<id>/case.json          schema dhallmark.dev/control/v1
+    <prepared>/<id>/good/, mutant/     OCI image layouts
+    <prepared>/<id>/trusted_root.json, policy.yaml
+
+A case needs nothing else to be judged: no lab, no registry, no network, no secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from dhallmark import strictjson
+from dhallmark.config.model import Model
+from dhallmark.control import Control, Expectation, Group
+from dhallmark.errors import FormatError, Location, UsageError
+from dhallmark.files import write_atomic
+from dhallmark.reasons import Reason
+from dhallmark.verdict import Outcome
+
+CASE = "case.json"
+INDEX = "controls.json"
+GOOD, MUTANT = "good", "mutant"
+POLICY, TRUSTED_ROOT = "policy.yaml", "trusted_root.json"
+
+_Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_Id = Annotated[str, Field(pattern=r"^[A-Z][0-9]{1,2}(-[a-z0-9-]{1,30})?$")]
+
+
+class ExpectationRecord(Model):
+    """What one consumer must say."""
+
+    outcome: Outcome
+    reason: Reason | None = None
+    out_of_scope: str = ""
+
+    @classmethod
+    def of(cls, expectation: Expectation) -> Self:
+        return cls(outcome=expectation.outcome, reason=expectation.reason, out_of_scope=expectation.out_of_scope)
+
+
+class Case(Model):
+    """One prepared control."""
+
+    schema_: Annotated[Literal["dhallmark.dev/control/v1"], Field(alias="schema")] = "dhallmark.dev/control/v1"
+    id: _Id
+    group: Group
+    title: str
+    flaw: str
+    reference: str
+    """The good artifact, by digest, as the user named it."""
+    subject_name: str
+    """Its name in its statements."""
+    good: _Digest
+    mutant: _Digest
+    expect: dict[str, ExpectationRecord]
+
+    @classmethod
+    def of(cls, control: Control, *, reference: str, subject_name: str, good: str, mutant: str) -> Self:
+        return cls(
+            id=control.id,
+            group=control.group,
+            title=control.title,
+            flaw=control.flaw,
+            reference=reference,
+            subject_name=subject_name,
+            good=good,
+            mutant=mutant,
+            expect={name: ExpectationRecord.of(expectation) for name, expectation in control.expect.items()},
+        )
+
+    def write(self, folder: Path) -> None:
+        write_atomic(folder / CASE, strictjson.dump(self.model_dump(mode="json", by_alias=True)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a case. Raises FormatError."""
+        try:
+            return cls.model_validate(strictjson.parse((folder / CASE).read_bytes(), what=CASE), by_alias=True)
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror}", where=Location(file=str(folder / CASE))) from error
+        except ValidationError as error:
+            raise FormatError(
+                str(error.errors(include_url=False)[0]["msg"]),
+                where=Location(file=str(folder / CASE)),
+                hint="prepare the controls again",
+            ) from error
+
+
+def write_index(prepared: Path, ids: list[str]) -> None:
+    """Say which cases `prepared` holds; written last, so that a folder with an index is whole."""
+    write_atomic(prepared / INDEX, strictjson.dump({"schema": "dhallmark.dev/controls/v1", "controls": ids}))
+
+
+def read_index(prepared: Path) -> list[str]:
+    """The ids of the cases that `prepared` holds, in order. Raises UsageError where it is not whole."""
+    try:
+        body = strictjson.parse((prepared / INDEX).read_bytes(), what=INDEX)
+        ids = body["controls"] if body["schema"] == "dhallmark.dev/controls/v1" else None
+    except (OSError, FormatError, KeyError, TypeError):
+        ids = None
+    if not isinstance(ids, list) or not all(
+        isinstance(item, str) and re.fullmatch("[A-Za-z0-9-]+", item) for item in ids
+    ):
+        raise UsageError(
+            f"no prepared controls in {prepared}", hint="prepare them first, with --ref and --prepare-only"
+        )
+    return ids

@@ -1,0 +1,74 @@
+"""The program that judges one case, inside a network namespace of its own.
+
+`python -m dhallmark.controls.inside CASE RESULT CONSUMER…` brings the loopback device up, serves the case's two layouts
+there, and asks each consumer about the good artifact, the mutant, and the good artifact again. It writes RESULT, empty,
+once the isolation stands, and again after each consumer: whoever started it tells by that what failed.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import anyio
+
+from dhallmark import strictjson
+from dhallmark.consumer import Consumer, Target
+from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case
+from dhallmark.controls.consumers import make_consumer
+from dhallmark.controls.isolation import require_isolated
+from dhallmark.controls.layout import Layout
+from dhallmark.controls.registry import serving
+from dhallmark.digest import Digest
+from dhallmark.files import write_atomic
+from dhallmark.verdict import Verdict
+
+_MAX_FILE_BYTES = 256 * 1024 * 1024
+_MAX_OPEN_FILES = 1024
+
+
+async def judge(case: Case, folder: Path, consumer: Consumer) -> dict[str, object]:
+    """The consumer's answers on the good artifact, the mutant, and the good artifact again."""
+    answers: dict[str, object] = {"version": consumer.version}
+    with serving({GOOD: Layout.read(folder / GOOD), MUTANT: Layout.read(folder / MUTANT)}) as host:
+        for when, name, digest in (
+            ("before", GOOD, case.good),
+            ("mutant", MUTANT, case.mutant),
+            ("after", GOOD, case.good),
+        ):
+            target = Target(
+                repository=f"{host}/{name}",
+                digest=Digest(digest),
+                trusted_root=folder / TRUSTED_ROOT,
+                policy=folder / POLICY,
+                subject_name=case.subject_name,
+                plain_http=True,
+            )
+            answers[when] = _answer(await consumer.verify(target))
+    return answers
+
+
+def _answer(verdict: Verdict) -> dict[str, object]:
+    reason = verdict.reason
+    words = next((check.detail for check in verdict.walk() if check.reason is not None and check.reason is reason), "")
+    return {"outcome": verdict.outcome.value, "reason": reason.value if reason else None, "words": words}
+
+
+def main(arguments: list[str]) -> None:
+    """Judge the case that `arguments` name; see the module's docstring."""
+    folder, result = Path(arguments[0]), Path(arguments[1])
+    require_isolated()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers: dict[str, object] = {}
+    write_atomic(result, strictjson.dump(answers))
+    case = Case.read(folder)
+    for name in arguments[2:]:
+        answers[name] = anyio.run(judge, case, folder, make_consumer(name))
+        write_atomic(result, strictjson.dump(answers))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

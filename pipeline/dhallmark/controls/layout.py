@@ -1,0 +1,81 @@
+"""A repository as an OCI image layout: what a control's registry serves, and nothing else.
+
+A mutant may be what no registry would take: a blob whose bytes are not those of its digest. So controls are written as
+files, and served from them.
+Source: OCI image-spec 1.1, "OCI Image Layout".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dhallmark import strictjson
+from dhallmark.digest import Digest
+from dhallmark.errors import FormatError, Location
+from dhallmark.files import write_atomic
+from dhallmark.oci.descriptor import OCI_INDEX, Descriptor, Manifest
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+@dataclass(slots=True)
+class Layout:
+    """The content of one repository, in memory."""
+
+    manifests: dict[Digest, Manifest] = field(default_factory=dict)
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    """By the digest that they are asked for by."""
+
+    def add_manifest(self, manifest: Manifest) -> None:
+        self.manifests[manifest.digest] = manifest
+
+    def add_blob(self, content: bytes) -> Digest:
+        digest = Digest.of(content)
+        self.blobs[digest] = content
+        return digest
+
+    def referrers(self, digest: Digest) -> list[Manifest]:
+        """The manifests whose subject is `digest`, by their digests."""
+        found = []
+        for _, manifest in sorted(self.manifests.items()):
+            subject = manifest.subject()
+            if subject is not None and subject.digest == digest:
+                found.append(manifest)
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write the layout to `folder`."""
+        for digest, content in self.blobs.items():
+            write_atomic(folder / "blobs" / "sha256" / digest.hex, content)
+        for digest, manifest in self.manifests.items():
+            write_atomic(folder / "blobs" / "sha256" / digest.hex, manifest.content)
+        index = {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [manifest.descriptor.to_json() for _, manifest in sorted(self.manifests.items())],
+        }
+        write_atomic(folder / "index.json", strictjson.dump_compact(index))
+        write_atomic(folder / "oci-layout", _LAYOUT)
+
+    @classmethod
+    def read(cls, folder: Path) -> Layout:
+        """Read a layout. Blobs are taken as they are: serving wrong bytes may be the very point of a control.
+
+        Raises FormatError where it is none.
+        """
+        layout = cls()
+        try:
+            index = json.loads((folder / "index.json").read_bytes())
+            for item in index["manifests"]:
+                descriptor = Descriptor.parse(item, what="index.json")
+                content = (folder / "blobs" / "sha256" / descriptor.digest.hex).read_bytes()
+                layout.manifests[descriptor.digest] = Manifest(content, descriptor.media_type, descriptor.digest)
+            for path in (folder / "blobs" / "sha256").iterdir():
+                digest = Digest.from_hex(path.name)
+                if digest not in layout.manifests:
+                    layout.blobs[digest] = path.read_bytes()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"not an OCI image layout: {error}", where=Location(file=str(folder))) from error
+        return layout
