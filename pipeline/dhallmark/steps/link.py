@@ -27,6 +27,8 @@ from dhallmark.digest import Digest
 from dhallmark.errors import ExitCode, FormatError, InputError, Location, ToolError
 from dhallmark.files import write_atomic
 from dhallmark.steps.artifacts import (
+    BUILD,
+    FOLDER,
     NO_EXCLUDES,
     Hashes,
     hash_names,
@@ -158,58 +160,63 @@ def record_step(
 
 def read_links(build: Path) -> tuple[Link, ...]:
     """The links of all STEPS of a build directory, in order. Raises FormatError where one is missing or malformed."""
-    links = []
-    for step in STEPS:
-        file = f"links/{step}.link"
-        try:
-            content = (build / file).read_bytes()
-        except FileNotFoundError as error:
-            raise FormatError(
-                "this step has not been recorded",
-                where=Location(file=str(build / file)),
-                hint=f"run `dhallmark step {step}`",
-            ) from error
-        link = Link.parse(content, file=str(build / file))
-        if link.name != step:
-            raise FormatError(f"holds the link of step {link.name!r}", where=Location(file=str(build / file)))
-        links.append(link)
-    return tuple(links)
+    return tuple(read_link(build, step) for step in STEPS)
 
 
-def merge_links(links: Sequence[Link], *, aggregates: Hashes | None = None) -> Link:
+def read_link(build: Path, step: str) -> Link:
+    """The link of one step of a build directory. Raises FormatError where it is missing, malformed or another's."""
+    file = build / "links" / f"{step}.link"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        raise FormatError(
+            "this step has not been recorded", where=Location(file=str(file)), hint=f"run `dhallmark step {step}`"
+        ) from error
+    link = Link.parse(content, file=str(file))
+    if link.name != step:
+        raise FormatError(f"holds the link of step {link.name!r}", where=Location(file=str(file)))
+    return link
+
+
+def merge_links(links: Sequence[Link], *, whole: Hashes | None = None) -> Link:
     """The links of one step in several shards as the link of the undivided step.
 
-    Materials and products are united. A file that every shard writes for itself, such as an index, has another content
-    in each: `aggregates` gives the digests of those files in the merged build directory, and they are taken from there.
+    Materials and products are united. What no shard has as a whole, such as an index of everything, has another
+    content in each or is made when they are merged: `whole` gives its digests in the merged build directory. A
+    material of such a name is taken from there, and each of them that the step makes is a product.
     Raises FormatError where the shards disagree on anything else.
     """
     if not links:
         raise FormatError("there is no link to merge")
     first = links[0]
+    file = f"links/{first.name}.link"
     for link in links[1:]:
         for what in ("name", "command", "byproducts", "environment"):
             if getattr(link, what) != getattr(first, what):
                 raise FormatError(
                     f"the shards have different links of one step: {what}",
-                    where=Location(file=f"links/{first.name}.link", field=what),
+                    where=Location(file=file, field=what),
                     hint="merge shards of one release, made by one version of dhallmark",
                 )
+    whole = whole or {}
+    folder = f"{BUILD}/{first.name}/"
+    made = {name: digests for name, digests in whole.items() if name.removeprefix(FOLDER).startswith(folder)}
     return Link(
         name=first.name,
         command=first.command,
-        materials=_unite((link.materials for link in links), aggregates or {}, file=f"links/{first.name}.link"),
-        products=_unite((link.products for link in links), aggregates or {}, file=f"links/{first.name}.link"),
+        materials=_unite((link.materials for link in links), whole, file=file),
+        products=_unite((link.products for link in links), whole, file=file) | made,
         byproducts=first.byproducts,
         environment=first.environment,
     )
 
 
-def _unite(parts: Iterable[Hashes], aggregates: Hashes, *, file: str) -> dict[str, Mapping[str, str]]:
+def _unite(parts: Iterable[Hashes], whole: Hashes, *, file: str) -> dict[str, Mapping[str, str]]:
     merged: dict[str, Mapping[str, str]] = {}
     for part in parts:
         for name, digests in part.items():
-            if name in aggregates:
-                merged[name] = aggregates[name]
+            if name in whole:
+                merged[name] = whole[name]
             elif merged.setdefault(name, digests) != digests:
                 raise FormatError(
                     "the shards have different files of this name",

@@ -120,5 +120,9 @@ def _source_dependencies(source: SourceState, *, repository: str) -> list[dict[s
     uri = f"git+{repository}"
     return [
         {"name": "source", "uri": uri, "digest": {"gitCommit": source.revision}},
-        {"name": "source-tree", "uri": f"{uri}#{source.folder}", "digest": {"gitTree": source.tree}},
+        {
+            "name": "source-tree",
+            "uri": f"{uri}#{source.folder}" if source.folder else uri,
+            "digest": {"gitTree": source.tree},
+        },
     ]

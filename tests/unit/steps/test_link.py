@@ -215,15 +215,20 @@ def sha(text: str) -> dict[str, str]:
 
 def test_links_of_shards_merge_to_the_link_of_the_whole() -> None:
     whole = link(
-        materials={"dhallmark.yaml": sha("c"), "n/a": sha("a"), "n/b": sha("b")},
-        products={"r/a": sha("A"), "r/b": sha("B"), "index": sha("both")},
+        materials={"dhallmark.yaml": sha("c"), "n/a": sha("a"), "n/b": sha("b"), "index": sha("both")},
+        products={"r/a": sha("A"), "r/b": sha("B"), "dir:build/render/all": sha("A+B")},
     )
     shards = [
-        link(materials={"dhallmark.yaml": sha("c"), "n/b": sha("b")}, products={"r/b": sha("B"), "index": sha("2")}),
-        link(materials={"dhallmark.yaml": sha("c"), "n/a": sha("a")}, products={"r/a": sha("A"), "index": sha("1")}),
+        link(
+            materials={"dhallmark.yaml": sha("c"), "n/b": sha("b"), "index": sha("b only")}, products={"r/b": sha("B")}
+        ),
+        link(
+            materials={"dhallmark.yaml": sha("c"), "n/a": sha("a"), "index": sha("a only")}, products={"r/a": sha("A")}
+        ),
     ]
+    merged = {"index": sha("both"), "dir:build/render/all": sha("A+B"), "build/package/x": sha("of another step")}
     for order in (shards, shards[::-1]):
-        assert merge_links(order, aggregates={"index": sha("both")}).to_bytes() == whole.to_bytes()
+        assert merge_links(order, whole=merged).to_bytes() == whole.to_bytes()
 
 
 @pytest.mark.parametrize(
