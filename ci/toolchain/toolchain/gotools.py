@@ -43,9 +43,10 @@ class GoTool:
 
     def key(self) -> str:
         """Hash of all that decides the result."""
+        commands = [f"{name}={package}" for name, package in self.commands]
         return key_of(
             label=RECIPE,
-            texts=[platform.machine(), *(f"{name}={package}" for name, package in self.commands), *self.stamp, *self.tags],
+            texts=[platform.machine(), *commands, *self.stamp, *self.tags],
             files=files_below(self.source),
         )
 
@@ -113,6 +114,12 @@ GO_TOOLS: tuple[GoTool, ...] = (
         stamp=("helm.sh/helm/v3/internal/version.version",),
     ),
     GoTool(
+        name="actionlint",
+        module="github.com/rhysd/actionlint",
+        commands=(("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),),
+        stamp=("github.com/rhysd/actionlint.version",),
+    ),
+    GoTool(
         name="dagger",
         module=DAGGER,
         commands=(
@@ -121,6 +128,7 @@ GO_TOOLS: tuple[GoTool, ...] = (
             ("dagger-init", f"{DAGGER}/cmd/init"),
             ("dnsname", f"{DAGGER}/cmd/dnsname"),
             ("codegen", f"{DAGGER}/cmd/codegen"),
+            ("introspect", f"{DAGGER}/cmd/introspect"),
         ),
         stamp=(f"{DAGGER}/engine.Version", f"{DAGGER}/engine.Tag"),
         tags=("dfexcludepatterns", "dfparents"),

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from toolchain.dhall import extract_dhall
 from toolchain.errors import ToolchainError
 from toolchain.go import Go
 from toolchain.gotools import GO_TOOLS, GoTool
-from toolchain.layout import PACKAGES
+from toolchain.layout import PACKAGES, SDK_PYTHON
 from toolchain.pipconfig import pip_environment
 
 RECIPE = "images 2"
@@ -32,6 +32,20 @@ RECIPE = "images 2"
 
 VENV = "/opt/dagger"
 """Virtual environment of the Python runtime inside the python image."""
+
+# The engine starts dnsmasq with a configuration of its own making, in which it listens on every address: a second
+# engine, or any name server of the machine, would be in its way. This one listens on the engine's bridge alone.
+_DNSMASQ = """#!/bin/sh
+exec /usr/sbin/dnsmasq --bind-dynamic "$@"
+"""
+
+# What an engine does with a Go module, at the paths and with the flags that it uses; "$@" is the image's environment.
+_COMPILE_SAMPLE = """
+cd /tmp/sample
+env "$@" codegen generate-module --output . --module-source-path . --module-name python-sdk \\
+    --introspection-json-path /tmp/schema.json
+env "$@" go build -ldflags "-s -w" -o /tmp/runtime .
+"""
 
 
 def go_tool(name: str) -> GoTool:
@@ -65,6 +79,8 @@ class Images:
         files += [(f"{item}.txt", PACKAGES / f"{item}.txt") for item in lists]
         if name == "gosdk":
             texts.append(go_tool("dagger").key())
+        if name == "engine":
+            texts.append(_DNSMASQ)
         return key_of(label=name, texts=[*texts, self.key("base")], files=files)
 
     def place(self, name: str) -> Path:
@@ -115,16 +131,25 @@ class Images:
                 marker.unlink()
             shutil.copyfile(PACKAGES / "python-sdk.txt", root / "tmp/lock.txt")
             settings = [f"{name}={value}" for name, value in pip_environment().items()]
-            script = f'python3 -m venv {VENV}; exec env "$@" {VENV}/bin/pip install --no-cache-dir --require-hashes -r /tmp/lock.txt'
+            install = f"{VENV}/bin/pip install --no-cache-dir --require-hashes -r /tmp/lock.txt"
+            script = f'python3 -m venv {VENV}; exec env "$@" {install}'
             rootfs.enter(root, ["sh", "-ec", script, "pip", *settings], log=self.log("python"), epoch=release.epoch)
 
         return self._derive("python", extend, env={"PATH": rootfs.PATH})
 
     def gosdk(self, go: Go) -> Path:
         """Make the image in which the engine compiles Go modules."""
-        codegen = go_tool("dagger").bin(self.cache) / "codegen"
+        tools = go_tool("dagger").bin(self.cache)
+        settings = ("GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB")
+        env = {
+            "PATH": f"/go/bin:/usr/local/go/bin:{rootfs.PATH}",
+            "GOPATH": "/go",
+            "GOTOOLCHAIN": "local",
+            "CGO_ENABLED": "0",
+            **{name: value for name in settings if (value := go.variable(name))},
+        }
 
-        def extend(root: Path, _: rootfs.Release) -> None:
+        def extend(root: Path, release: rootfs.Release) -> None:
             goroot = Path(go.variable("GOROOT"))
             ignored = shutil.ignore_patterns("test", "api", "doc", "misc", "testdata", "*_test.go")
             shutil.copytree(goroot, root / "usr/local/go", ignore=ignored, symlinks=True)
@@ -132,27 +157,23 @@ class Images:
                 if not path.is_symlink():
                     os.chown(path, 0, 0)
                     path.chmod(path.stat().st_mode | stat.S_IWUSR)
-            shutil.copy2(codegen, root / "usr/local/bin/codegen")
+            shutil.copy2(tools / "codegen", root / "usr/local/bin/codegen")
+            # Engines fill their Go caches from the image's. Compiling the Python SDK once here, as an engine would,
+            # spares every engine with an empty cache half a minute.
+            sample = root / "tmp/sample"
+            shutil.copytree(SDK_PYTHON / "runtime", sample)
+            (sample / "settings.json").write_text("{}")
+            schema = command.output([tools / "introspect", "introspect", "--version", go_tool("dagger").version()])
+            (root / "tmp/schema.json").write_text(schema)
+            variables = [f"{name}={value}" for name, value in env.items()]
+            rootfs.enter(
+                root, ["sh", "-ec", _COMPILE_SAMPLE, "sample", *variables], log=self.log("gosdk"), epoch=release.epoch,
+            )  # fmt: skip
 
-        env = {
-            "PATH": f"/go/bin:/usr/local/go/bin:{rootfs.PATH}",
-            "GOPATH": "/go",
-            "GOTOOLCHAIN": "local",
-            "CGO_ENABLED": "0",
-            **{name: go.variable(name) for name in ("GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY") if go.variable(name)},
-        }
-        # The engine fills its Go caches from these two, and fails where they are not.
-        return self._derive("gosdk", extend, env=env, folders=("go/pkg/mod", "root/.cache/go-build"))
+        return self._derive("gosdk", extend, env=env)
 
-    def _derive(
-        self,
-        name: str,
-        extend: Callable[[Path, rootfs.Release], None],
-        *,
-        env: Mapping[str, str],
-        folders: Sequence[str] = (),
-    ) -> Path:
-        """Make an image of the base and, as a layer of its own, its packages, what `extend` adds, and empty folders."""
+    def _derive(self, name: str, extend: Callable[[Path, rootfs.Release], None], *, env: Mapping[str, str]) -> Path:
+        """Make an image of the base and, as a layer of its own, the packages of its list and what `extend` adds."""
         base = self.base()
 
         def build(folder: Path) -> None:
@@ -162,8 +183,6 @@ class Images:
             rootfs.install(root, apt.read_list(PACKAGES / f"{name}.txt"), release=release, log=self.log(name))
             extend(root, release)
             rootfs.clean(root, epoch=release.epoch)
-            for empty in folders:
-                (root / empty).mkdir(parents=True)
             tarball.write_layer(root, folder / "layer.tar", epoch=release.epoch, below=before)
             config = oci.ImageConfig(env=env, command=("bash",), created=release.created)
             digest = oci.write_image(folder / "image", [base / "layer.tar", folder / "layer.tar"], config)
@@ -184,10 +203,12 @@ class Images:
             # Certificates in this folder the engine would copy into every container it runs; its own trust has them.
             for certificate in (root / rootfs.LOCAL_CERTIFICATES).iterdir():
                 certificate.unlink()
-            # Everything here is a mount point or a link: at run time the root is read-only.
+            # At run time the root is read-only: every mount point must be there.
             (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
             (root / "usr/local/bin/runc").symlink_to("/usr/sbin/runc")
             (root / "usr/local/bin/dagger-init").symlink_to("/opt/dagger/bin/dagger-init")
+            (root / "usr/local/sbin/dnsmasq").write_text(_DNSMASQ)
+            (root / "usr/local/sbin/dnsmasq").chmod(0o755)
             (root / "opt/cni/bin").mkdir(parents=True)
             for plugin in (root / "usr/lib/cni").iterdir():
                 (root / "opt/cni/bin" / plugin.name).symlink_to(f"/usr/lib/cni/{plugin.name}")

@@ -107,11 +107,11 @@ def cleanup_commands(saved: str, network: Network, *, chains_before: Iterable[st
 
     doomed = [chain for chain in chains if chain in targets and chain[1] not in _SHARED_CHAINS]
     if all(shared_and_empty(name) for name in _SHARED_CHAINS):
-        doomed += [
-            chain for chain in chains if chain[0] == "filter" and chain[1] in _SHARED_CHAINS and f"filter/{chain[1]}" not in before
-        ]
+        shared = [("filter", name) for name in _SHARED_CHAINS if f"filter/{name}" not in before]
+        doomed += [chain for chain in shared if chain in chains]
     jumps = [rule for rule in kept if (rule[0], _target(rule[2])) in doomed and (rule[0], rule[1]) not in doomed]
-    commands = [["-t", table, "-D", chain, *words] for table, chain, words in [*ours, *jumps] if (table, chain) not in doomed]
+    gone = [rule for rule in [*ours, *jumps] if (rule[0], rule[1]) not in doomed]
+    commands = [["-t", table, "-D", chain, *words] for table, chain, words in gone]
     commands += [["-t", table, "-F", chain] for table, chain in doomed]
     commands += [["-t", table, "-X", chain] for table, chain in doomed]
     return commands

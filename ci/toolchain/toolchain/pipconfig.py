@@ -40,7 +40,7 @@ def parse_pip_config(text: str) -> dict[str, str]:
     for variable, value in settings.items():
         if "INDEX_URL" in variable and any(urlsplit(url).username for url in value.split()):
             raise ToolchainError(
-                f"{variable} holds a user name or password, which would end up in an image: use an index that needs none",
+                f"{variable} has a user or password in it, which would end up in an image: use an index without",
             )
     return settings
 

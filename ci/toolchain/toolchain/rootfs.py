@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -39,12 +37,13 @@ _ENTER = 'root=$1; shift; mount -t proc proc "$root/proc"; mount --rbind /dev "$
 # Regenerated, host-specific or dated: nothing that a container needs.
 _DEBRIS = (
     "etc/resolv.conf", "etc/hostname", "etc/.pwd.lock", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-",
-    "etc/subuid-", "etc/subgid-", "var/cache/ldconfig/aux-cache", "var/lib/dpkg/status-old", "var/lib/dpkg/available-old",
-    "var/lib/dpkg/diversions-old", "var/lib/dpkg/statoverride-old", "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend",
+    "etc/subuid-", "etc/subgid-", "var/cache/ldconfig/aux-cache", "var/lib/dpkg/status-old",
+    "var/lib/dpkg/available-old", "var/lib/dpkg/diversions-old",
+    "var/lib/dpkg/statoverride-old", "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend",
     "var/cache/debconf/config.dat-old", "var/cache/debconf/templates.dat-old",
 )  # fmt: skip
 _DEBRIS_FOLDERS = (
-    "var/lib/apt/lists", "var/cache/apt", "var/log", "tmp", "root/.cache", "debootstrap", "var/lib/apt/periodic",
+    "var/lib/apt/lists", "var/cache/apt", "var/log", "tmp", "debootstrap", "var/lib/apt/periodic",
 )  # fmt: skip
 
 
@@ -102,7 +101,14 @@ def release_epoch(lists: Path) -> int:
     return max(dates)
 
 
-def enter(root: Path, arguments: Sequence[str], *, log: Path, epoch: int | None = None, environ: Mapping[str, str] = os.environ) -> None:
+def enter(
+    root: Path,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    epoch: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Run a command in the root file system, with this machine's name resolution and proxies."""
     env = {name: environ[name] for name in PROXY_VARIABLES if name in environ}
     env |= {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
@@ -145,12 +151,8 @@ def make_base(folder: Path, *, mirrors: Mirrors, ca_bundle: Path | None, log: Pa
 def unpack(base: Path, root: Path) -> Release:
     """Unpack the base layer in folder `base` to the new folder `root`."""
     root.mkdir()
-    done = subprocess.run(
-        ["tar", "--extract", "--preserve-permissions", "--numeric-owner", "--file", base / "layer.tar", "--directory", root],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise ToolchainError(f"cannot unpack {base}/layer.tar: {done.stderr.strip()}")
+    layer = base / "layer.tar"
+    command.output(["tar", "-x", "--preserve-permissions", "--numeric-owner", "-f", layer, "-C", root])
     return Release.load(base / "release.json")
 
 
@@ -171,7 +173,6 @@ def clean(root: Path, *, epoch: int) -> None:
                 remove_tree(path)
             else:
                 path.unlink()
-    (root / "debootstrap").rmdir() if (root / "debootstrap").is_dir() else None
     (root / "etc/machine-id").write_text("")
     shadow = root / "etc/shadow"
     if shadow.is_file():

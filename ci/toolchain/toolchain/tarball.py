@@ -38,8 +38,8 @@ def walk(root: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     """
 
     def below(folder: Path, prefix: str) -> Iterator[tuple[str, Path, os.stat_result]]:
-        for name in sorted(os.listdir(folder)):
-            path = folder / name
+        for path in sorted(folder.iterdir()):
+            name = path.name
             status = path.lstat()
             kind = stat.S_IFMT(status.st_mode)
             if kind not in {stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK}:

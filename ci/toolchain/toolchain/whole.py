@@ -17,7 +17,7 @@ from toolchain.dhall import host_dhall
 from toolchain.engine import Engine
 from toolchain.errors import ToolchainError
 from toolchain.gotools import GO_TOOLS, GoTool
-from toolchain.images import Images
+from toolchain.images import Images, go_tool
 from toolchain.layout import CI, PACKAGES
 from toolchain.registry import Registry
 
@@ -70,12 +70,11 @@ class Toolchain:
         try:
             for tool in tools:
                 self._build(tool)
-            if helper is not None:
-                if helper.wait() != 0:
-                    raise ToolchainError("the Debian part failed: see above")
-            else:
+            if helper is None:
                 for name in debian:
                     getattr(self.images, name)()
+            else:
+                _succeeded(helper)
             if "gosdk" in missing:
                 self.install(["dagger"])
                 self.images.gosdk(go.find(self.cache))
@@ -145,9 +144,10 @@ class Toolchain:
             found["DHALLMARK_PYTHON_IMAGE"] = self.registry.reference(self.images, "python")
         running = self.engine(engine)
         if running.running():
-            cli = next(tool for tool in GO_TOOLS if tool.name == "dagger").bin(self.cache) / "dagger"
             found["_EXPERIMENTAL_DAGGER_RUNNER_HOST"] = running.runner_host
-            found["_EXPERIMENTAL_DAGGER_CLI_BIN"] = str(cli)
+            cli = go_tool("dagger").bin(self.cache) / "dagger"
+            if cli.is_file():
+                found["_EXPERIMENTAL_DAGGER_CLI_BIN"] = str(cli)
         return found
 
     def engine_names(self) -> list[str]:
@@ -181,7 +181,8 @@ class Toolchain:
         if busy:
             raise ToolchainError(f"still running: {', '.join(busy)}; stop them first")
         if everything:
-            gone = [path for path in (self.cache.root / part for part in ("store", "state", "run", "logs")) if path.is_dir()]
+            folders = (self.cache.root / part for part in ("store", "state", "run", "logs"))
+            gone = [folder for folder in folders if folder.is_dir()]
             for path in gone:
                 shutil.rmtree(path)
             return gone
@@ -189,6 +190,11 @@ class Toolchain:
         for name in NAMES:
             gone += self.cache.remove_other_keys(name=name, keep=self._place(name).name)
         return gone
+
+
+def _succeeded(helper: "subprocess.Popen[bytes]") -> None:
+    if helper.wait() != 0:
+        raise ToolchainError("the Debian part failed: see above")
 
 
 def render_json(document: dict[str, Any]) -> str:

@@ -351,4 +351,5 @@ tool (
 	github.com/dagger/dagger/cmd/dnsname
 	github.com/dagger/dagger/cmd/engine
 	github.com/dagger/dagger/cmd/init
+	github.com/dagger/dagger/cmd/introspect
 )
