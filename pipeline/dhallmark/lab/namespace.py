@@ -46,14 +46,13 @@ def prepare_inside(hosts: Path) -> None:
 
     Raises ToolError where this is not a network of loopback alone, or a mount is refused.
     """
-    devices = [name for _, name in socket.if_nameindex()]
-    # Some kernels add tunnel devices (sit0, tunl0) to each namespace; they are down and lead nowhere.
-    if any((Path("/sys/class/net") / name / "device").exists() for name in devices):
-        raise ToolError(f"not a network namespace of the lab's own: it has the devices {', '.join(devices)}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack(_IFREQ, b"lo", 0)
-        _, flags = struct.unpack(_IFREQ, fcntl.ioctl(control, _SIOCGIFFLAGS, request))
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
+        # Some kernels add tunnel devices (sit0, tunl0) to each namespace; they are down and lead nowhere.
+        up = [name for _, name in socket.if_nameindex() if name != "lo" and _flags(control, name) & _IFF_UP]
+        if up:
+            raise ToolError(f"not a network of the lab's own: {', '.join(up)} is up")
+        change = struct.pack(_IFREQ, b"lo", _flags(control, "lo") | _IFF_UP)
+        fcntl.ioctl(control, _SIOCSIFFLAGS, change)
     command = ["mount", "--bind", str(hosts), "/etc/hosts"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -63,6 +62,11 @@ def prepare_inside(hosts: Path) -> None:
             status=done.returncode,
             stderr=done.stderr,
         )
+
+
+def _flags(control: socket.socket, device: str) -> int:
+    answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack(_IFREQ, device.encode(), 0))
+    return int(struct.unpack(_IFREQ, answer)[1])
 
 
 def entering(pid: int, command: Sequence[str], *, directory: Path) -> list[str]:

@@ -201,6 +201,16 @@ def test_serve_runs_in_a_container_with_keys_that_were_made_elsewhere(tmp_path: 
         inside = entering(process.pid, registry, directory=tmp_path)
         assert subprocess.run(inside, capture_output=True, check=False).returncode == 0
 
+        # Another lab on the same addresses finds its ports taken.
+        second = [*PROGRAM, "lab", "serve", "--dir", str(tmp_path / "second"), "--hostname", "lab"]
+        busy = entering(process.pid, second, directory=tmp_path)
+        done = subprocess.run(busy, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert (done.returncode, "a port of the lab's is taken" in done.stderr) == (ExitCode.UNAVAILABLE, True)
+        # There is no network to enter: the container's is the lab's.
+        code, body, _ = dhallmark("lab", "exec", "--dir", directory, "--", "true")
+        assert code == ExitCode.USAGE
+        assert "no network of its own" in str(body["message"])
+
         process.terminate()
         out, err = process.communicate(timeout=10)
         assert process.returncode == 0, err
@@ -237,4 +247,11 @@ def test_without_the_right_to_make_namespaces_a_user_namespace_is_made(directory
     assert Path(f"/proc/{state.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
     done = lab("exec", "--dir", directory, "--", "curl", "-sSf", "https://gitlab.com/.well-known/openid-configuration")
     assert json.loads(done.stdout)["issuer"] == "https://gitlab.com"
+    script = "import sys, pathlib; from dhallmark.lab.session import attach_lab; "
+    script += "attach_lab(pathlib.Path(sys.argv[1])).call(print, 'called')"
+    call = [*limited[: -len(PROGRAM) - 1], sys.executable, "-c", script, str(directory)]
+    done = subprocess.run(call, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert "only root can move a thread" in done.stderr
+    inside = lab("exec", "--dir", directory, "--", sys.executable, "-c", script, directory)
+    assert inside.stdout == "called\n"
     assert lab("down", "--dir", directory).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,9 +19,10 @@ import pytest
 from dhallmark.errors import ToolError, UsageError
 from dhallmark.lab.create import create_lab
 from dhallmark.lab.model import LabPaths
-from dhallmark.lab.namespace import is_inside
+from dhallmark.lab.namespace import is_inside, isolated
 from dhallmark.lab.session import Lab, attach_lab, open_lab, running_lab, start_lab, stop_lab
 from dhallmark.lab.state import is_alive
+from dhallmark.lab.supervisor import supervise
 
 SERVICES = {"fulcio-main", "rekor", "timestamp", "registry", "registry-fallback"}
 
@@ -272,6 +274,64 @@ def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pytest.fail("started without its programs")
     assert "ci/toolchain" in str(caught.value)
     assert processes(tmp_path / "lab") == set()
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        ("unshare", "cannot start the lab: .*No such file or directory: 'unshare'"),
+        ("setpriv", "cannot start .*No such file or directory: 'setpriv'"),
+    ],
+)
+def test_a_missing_system_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, message: str
+) -> None:
+    create_lab(tmp_path / "lab")
+    tools = {"fulcio", "rekor-server", "timestamp-server", "registry", "distribution", "unshare", "mount", "setpriv"}
+    (tmp_path / "bin").mkdir()
+    for name in tools - {absent}:
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(ToolError, match=message):
+        start_lab(tmp_path / "lab")
+    assert processes(tmp_path / "lab") == set()
+
+
+def test_the_supervisor_runs_once_and_in_no_other_network(own: Lab) -> None:
+    command = [sys.executable, "-m", "dhallmark.lab", "--dir", str(own.directory)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def start(wrapped: list[str]) -> str:
+        done = subprocess.run(wrapped, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        return done.stderr
+
+    assert "runs already" in start(isolated(command))
+    busy = ["sh", "-c", 'ip link add other0 type veth && ip link set other0 up && exec "$@"', "sh", *command]
+    assert "not a network of the lab's own: other0 is up" in start(isolated(busy))
+    own.check()
+
+
+def test_a_path_that_is_too_long_for_the_control_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="too long"):
+        anyio.run(supervise, tmp_path / ("x" * 100))
+
+
+def test_what_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "lab"
+    create_lab(directory)
+    lab = start_lab(directory)
+    # A stopped process takes no SIGTERM.
+    os.kill(lab.state().services["rekor"].pid or 0, signal.SIGSTOP)
+    lab.stop_service("rekor")
+    assert lab.state().services["rekor"].exit_code == -9
+    monkeypatch.setattr("dhallmark.lab.session._STOP_TIMEOUT", 0.3)
+    os.kill(lab.pid, signal.SIGSTOP)
+    assert stop_lab(directory) is True
+    assert eventually(lambda: processes(directory) == set())
+    with open_lab(directory) as lab:
+        os.kill(lab.pid, signal.SIGSTOP)
+    assert eventually(lambda: processes(directory) == set())
 
 
 def test_a_service_that_cannot_start_is_reported_with_its_last_lines(tmp_path: Path) -> None:
