@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dhallmark.cli.result import Result
 from dhallmark.errors import UsageError
 from dhallmark.gitops.tree import ROOT, Keep, TreeChange, update_tree
 from dhallmark.package.model import Artifact
+
+if TYPE_CHECKING:
+    from dhallmark.config.policy import Policy
+    from dhallmark.verify.trust import TrustRoot
 
 SCHEMA = "dhallmark.dev/gitops-write/v1"
 
@@ -38,24 +43,23 @@ def write(
     """
     if (policy is None) != (trusted_root is None):
         raise UsageError("--policy and --trusted-root belong together", hint="give both or none")
-    keep = still_verifies(policy=policy, trusted_root=trusted_root) if policy and trusted_root else None
+    keep = None
+    if policy is not None and trusted_root is not None:
+        from dhallmark.config.load import load_policy
+        from dhallmark.verify.trust import TrustRoot
+
+        keep = still_verifies(load_policy(policy), TrustRoot.load(trusted_root))
     change = update_tree(build, to, keep=keep)
     return Result(data=to_json(change, to), text=to_text(change, to))
 
 
-def still_verifies(*, policy: Path, trusted_root: Path) -> Keep:
-    """A function that says whether a bundle verifies, and the policy admits it as provenance.
-
-    Raises ConfigError for the policy, FormatError for the trust root.
-    """
-    from dhallmark.config.load import load_policy
+def still_verifies(policy: Policy, trust: TrustRoot) -> Keep:
+    """A function that says whether a bundle verifies, and the policy admits it as provenance."""
     from dhallmark.verdict import Outcome, Verdict
     from dhallmark.verify.bundle import verify_bundle
     from dhallmark.verify.policy import PolicyJudge, Signed
-    from dhallmark.verify.trust import TrustRoot
 
-    judge = PolicyJudge(load_policy(policy))
-    trust = TrustRoot.load(trusted_root)
+    judge = PolicyJudge(policy)
 
     def keep(bundle: bytes, artifact: Artifact) -> bool:
         found = verify_bundle(bundle, trust, name=artifact.slug)

@@ -35,6 +35,7 @@ def init(
     project: str | None = None,
     source: str | None = None,
     registry: str = "registry.example",
+    plain_http: Annotated[bool, Parameter(negative=())] = False,
     ci: Annotated[Platform | None, Parameter(name="--ci")] = None,
 ) -> Result:
     """Write a commented dhallmark.yaml, a policy, and a Dhall application that renders.
@@ -52,6 +53,8 @@ def init(
         not given.
     registry
         Host and port of the registry.
+    plain_http
+        The registry has no TLS; meant for the lab.
     ci
         Where releases will run. Guessed from the host of `source`.
     """
@@ -64,6 +67,7 @@ def init(
         "project": name,
         "repository_uri": repository,
         "registry": registry,
+        "plain_http": "true" if plain_http else "false",
         "issuer": issuer,
         "subject": subject,
         "builder": subject,

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,7 +57,8 @@ class Output:
                 # Not through rich: a path such as `[dev]` is no markup.
                 self.stdout.write(result.text.rstrip("\n") + "\n" if result.text else "")
             else:
-                console(self.stdout).print(result.text)
+                # Commands to be copied are one line each, however long.
+                console(self.stdout).print(result.text, crop=False)
             self.stdout.flush()
         except BrokenPipeError:
             # Python flushes standard output once more at its end; give it something that takes it.
@@ -103,6 +104,15 @@ _PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
 def progress() -> Progress:
     """The listener of the command that runs; a command passes it on to the library functions that it calls."""
     return _PROGRESS.get() or Silent()
+
+
+def relay() -> Callable[[str], object]:
+    """A function that shows what a program says to standard error: where progress is shown, and nowhere else.
+
+    It may be called from any thread.
+    """
+    reporter = _PROGRESS.get()
+    return reporter.write if isinstance(reporter, _Lines | _Bars) else lambda _: None
 
 
 def console(file: TextIO) -> Console:
@@ -156,18 +166,18 @@ class _Lines:
 
     def start(self, name: str, *, total: int | None = None) -> None:
         self._started[name] = time.monotonic()
-        self._write(f"{name} …" if total is None else f"{name} ({total}) …")
+        self.write(f"{name} …\n" if total is None else f"{name} ({total}) …\n")
 
     def advance(self, name: str, *, by: int = 1) -> None:
         """Nothing: a line for each part would fill a log."""
 
     def done(self, name: str, *, summary: str = "") -> None:
         seconds = time.monotonic() - self._started.pop(name, time.monotonic())
-        self._write(f"{name}: {summary or 'done'} ({seconds:.1f} s)")
+        self.write(f"{name}: {summary or 'done'} ({seconds:.1f} s)\n")
 
-    def _write(self, line: str) -> None:
+    def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._file.write(line + "\n")
+            self._file.write(text)
             self._file.flush()
 
 
@@ -205,6 +215,9 @@ class _Bars:
             self._view.remove_task(self._tasks.pop(name))
         seconds = time.monotonic() - self._started.pop(name, time.monotonic())
         self._console.print(f"✓ {name}: {summary or 'done'} ({seconds:.1f} s)")
+
+    def write(self, text: str) -> None:
+        self._console.print(text, end="")
 
     def close(self) -> None:
         self._view.stop()

@@ -20,6 +20,11 @@ SCHEMA = "dhallmark.dev/release/v1"
 FILE = "release.json"
 
 
+ControlStatus = Literal["passed", "failed", "out-of-scope", "indeterminate"]
+"""`passed`: the verdict and the reason that it must give. `out-of-scope`: a hole of this consumer's, known and
+explained."""
+
+
 class VerdictLine(Model):
     """A verdict in one line."""
 
@@ -61,9 +66,11 @@ class ControlLine(Model):
     id: str
     title: str
     consumer: str
-    expected: str
+    status: ControlStatus
     found: str
-    passed: bool
+    """What the consumer said of the mutant."""
+    explanation: str = ""
+    """Why it did not pass, or why this consumer cannot see the flaw; empty where it passed."""
 
 
 class Command(Model):
@@ -90,12 +97,18 @@ class Report(Model):
 
     @property
     def exit_code(self) -> ExitCode:
-        """A rejection or a control that is wrong outweighs an answer that is missing."""
+        """A rejection or a control that failed outweighs an answer that is missing.
+
+        Controls that were asked for and of which none passed are no proof: `indeterminate`.
+        """
         outcomes = {artifact.verdict.outcome for artifact in self.artifacts}
-        wrong_control = any(not control.passed for control in self.controls or ())
-        if Outcome.REJECTED in outcomes or wrong_control:
+        controls = {control.status for control in self.controls or ()}
+        if Outcome.REJECTED in outcomes or "failed" in controls:
             return ExitCode.REJECTED
-        return ExitCode.INDETERMINATE if Outcome.INDETERMINATE in outcomes else ExitCode.OK
+        unproven = self.controls is not None and "passed" not in controls
+        if Outcome.INDETERMINATE in outcomes or "indeterminate" in controls or unproven:
+            return ExitCode.INDETERMINATE
+        return ExitCode.OK
 
     def to_json(self) -> dict[str, object]:
         """What `--output json` prints and `release.json` holds."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dhallmark.report.model import Report
+from dhallmark.report.model import ControlStatus, Report
 from dhallmark.verdict import Outcome
 
 _STYLES = {Outcome.ACCEPTED: "green", Outcome.REJECTED: "bold red", Outcome.INDETERMINATE: "yellow"}
+_CONTROL_STYLES: Mapping[ControlStatus, str] = {
+    "passed": "green",
+    "failed": "bold red",
+    "out-of-scope": "yellow",
+    "indeterminate": "magenta",
+}
 _SHORT_DIGEST = len("sha256:") + 12
 
 
@@ -20,13 +29,15 @@ def render(report: Report) -> RenderableType:
         _artifacts(report),
     ]
     if report.controls is not None:
-        parts.append(_controls(report))
+        parts += [_controls(report), *_explanations(report)]
     if report.tree is not None:
         changed = f"{len(report.tree)} files of the deploy tree changed" if report.tree else "deploy tree: no change"
         parts.append(Text(changed))
     if report.checks:
         parts.append(Text("Check it yourself:"))
-        parts += [Text(f"  # {check.purpose}\n  {check.command}", overflow="fold") for check in report.checks]
+        parts += [
+            Text(f"  # {check.purpose}\n  {check.command}", no_wrap=True, overflow="ignore") for check in report.checks
+        ]
     parts.append(_closing(report))
     return Group(*parts)
 
@@ -51,18 +62,25 @@ def _artifacts(report: Report) -> Table:
 
 def _controls(report: Report) -> Table:
     table = Table(title="Negative controls", title_justify="left", pad_edge=False)
-    for heading in ("control", "what was changed", "consumer", "must say", "said", ""):
+    for heading in ("control", "what was changed", "consumer", "said", "result"):
         table.add_column(heading, overflow="fold")
     for control in report.controls or ():
         table.add_row(
             control.id,
             control.title,
             control.consumer,
-            control.expected,
             control.found,
-            Text("as it must", style="green") if control.passed else Text("WRONG", style="bold red"),
+            Text(control.status, style=_CONTROL_STYLES[control.status]),
         )
     return table
+
+
+def _explanations(report: Report) -> list[Text]:
+    return [
+        Text(f"{control.id} {control.consumer}: {control.explanation}", style=_CONTROL_STYLES[control.status])
+        for control in report.controls or ()
+        if control.explanation
+    ]
 
 
 def _closing(report: Report) -> Text:
@@ -71,6 +89,6 @@ def _closing(report: Report) -> Text:
     if report.controls is None:
         text += "; no controls were run"
     else:
-        right = sum(control.passed for control in report.controls)
-        text += f"; {right} of {len(report.controls)} controls as they must be"
+        counts = Counter(control.status for control in report.controls)
+        text += "; controls: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "none ran")
     return Text(text, style="bold green" if report.exit_code == 0 else "bold red")

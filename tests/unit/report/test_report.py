@@ -8,7 +8,7 @@ from dhallmark import strictjson
 from dhallmark.cli.output import console
 from dhallmark.errors import ExitCode, FormatError
 from dhallmark.reasons import Reason
-from dhallmark.report.model import Command, ControlLine, Released, Report, VerdictLine
+from dhallmark.report.model import Command, ControlLine, ControlStatus, Released, Report, VerdictLine
 from dhallmark.report.table import render
 from dhallmark.verdict import Check, Verdict
 
@@ -28,9 +28,10 @@ def released(reason: Reason | None = None) -> Released:
     )
 
 
-def control(*, passed: bool) -> ControlLine:
+def control(status: ControlStatus) -> ControlLine:
+    explanation = "" if status == "passed" else "why it is so"
     return ControlLine(
-        id="S1", title="unsigned", consumer="cosign", expected="rejected(signature.none)", found="?", passed=passed
+        id="S1", title="unsigned", consumer="cosign", status=status, found="accepted", explanation=explanation
     )
 
 
@@ -49,11 +50,15 @@ def report(*artifacts: Released, controls: tuple[ControlLine, ...] | None = None
     ("shown", "code"),
     [
         (report(released()), ExitCode.OK),
-        (report(released(), controls=(control(passed=True),)), ExitCode.OK),
+        (report(released(), controls=(control("passed"),)), ExitCode.OK),
         (report(released(), released(Reason.SIGNATURE_NONE)), ExitCode.REJECTED),
         (report(released(), released(Reason.REGISTRY_UNAVAILABLE)), ExitCode.INDETERMINATE),
         (report(released(Reason.REGISTRY_UNAVAILABLE), released(Reason.SIGNATURE_NONE)), ExitCode.REJECTED),
-        (report(released(), controls=(control(passed=True), control(passed=False))), ExitCode.REJECTED),
+        (report(released(), controls=(control("passed"), control("failed"))), ExitCode.REJECTED),
+        (report(released(), controls=(control("passed"), control("indeterminate"))), ExitCode.INDETERMINATE),
+        (report(released(), controls=(control("passed"), control("out-of-scope"))), ExitCode.OK),
+        (report(released(), controls=(control("out-of-scope"),)), ExitCode.INDETERMINATE),
+        (report(released(), controls=()), ExitCode.INDETERMINATE),
     ],
 )
 def test_one_bad_line_decides_on_the_exit_code(shown: Report, code: ExitCode) -> None:
@@ -61,7 +66,7 @@ def test_one_bad_line_decides_on_the_exit_code(shown: Report, code: ExitCode) ->
 
 
 def test_json_is_read_back_as_the_same_report() -> None:
-    one = report(released(Reason.SIGNATURE_NONE), controls=(control(passed=False),))
+    one = report(released(Reason.SIGNATURE_NONE), controls=(control("failed"),))
     body = one.to_json()
     assert body["schema"] == "dhallmark.dev/release/v1"
     assert Report.parse(strictjson.dump(body)) == one
@@ -84,13 +89,13 @@ def text_of(shown: Report) -> str:
 
 def test_tables_say_what_where_and_how_to_check_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    text = text_of(report(released(), released(Reason.SIGNATURE_NONE), controls=(control(passed=False),)))
+    text = text_of(report(released(), released(Reason.SIGNATURE_NONE), controls=(control("failed"),)))
     for part in (
         "registry.example:5000/acme/prod/web:1.0.0",
         "rejected(signature.none)",
         f"cosign verify registry.example@{DIGEST}",
-        "WRONG",
-        "1 of 2 artifacts accepted; 0 of 1 controls as they must be",
+        "S1 cosign: why it is so",
+        "1 of 2 artifacts accepted; controls: 1 failed",
     ):
         assert part in text
 

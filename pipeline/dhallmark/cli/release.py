@@ -1,0 +1,236 @@
+"""`dhallmark release`: all steps in order, by the same functions that the single commands call.
+
+plan → resolve → render → package → push to staging → attest (and the policy on it) → sign → publish → verify →
+controls → deploy tree → report. Any step that fails ends the release; tags are moved by `publish` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+
+from dhallmark import strictjson
+from dhallmark.cli.gitops import still_verifies
+from dhallmark.cli.output import progress, relay
+from dhallmark.cli.plan import plan as write_plan
+from dhallmark.cli.publish import publish as publish_staged
+from dhallmark.cli.result import Result
+from dhallmark.cli.trust import trust_root
+from dhallmark.config.load import load_config, load_policy
+from dhallmark.config.model import Config
+from dhallmark.config.policy import Policy
+from dhallmark.consumer import Target
+from dhallmark.digest import Digest
+from dhallmark.errors import UsageError
+from dhallmark.files import write_atomic
+from dhallmark.gitops.tree import TreeChange, update_tree
+from dhallmark.oci.client import Registry
+from dhallmark.oci.concurrently import concurrently
+from dhallmark.publish.model import FILE as PUBLISHED
+from dhallmark.publish.model import Publication, Published
+from dhallmark.report.assemble import check_commands, control_lines, released
+from dhallmark.report.model import FILE, ControlLine, Released, Report
+from dhallmark.report.table import render
+from dhallmark.sign.signer import SignedRelease, sign_release
+from dhallmark.sign.token import AUDIENCE, TokenSource, choose_source
+from dhallmark.steps.attest import Attested, allow_by
+from dhallmark.steps.attest import attest as attest_release
+from dhallmark.steps.ci import detect_builder
+from dhallmark.steps.provenance import Builder
+from dhallmark.steps.run import run_step
+from dhallmark.verify.artifact import verify_artifact
+from dhallmark.verify.trust import TrustRoot
+
+FIRST_CONTROLS = ("S1", "S2", "S6", "C1", "C2", "P1")
+"""Unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
+TRUSTED_ROOT = "trusted_root.json"
+"""Where a release leaves the trust root that it was verified with, for whoever checks it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Release:
+    """What a release is made with; every step gets it from here."""
+
+    config_file: Path
+    build: Path
+    config: Config
+    policy: Policy
+    trust: bytes
+    """A trusted_root.json."""
+    registry_ca: Path | None
+
+    @property
+    def root(self) -> Path:
+        return self.config_file.parent
+
+    @property
+    def policy_file(self) -> Path:
+        return self.root / self.config.policy
+
+    @property
+    def trusted_root_file(self) -> Path:
+        return self.build / TRUSTED_ROOT
+
+
+def release(
+    *,
+    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
+    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    deploy: Annotated[Path | None, Parameter(help="Working tree of the deploy repository, to be written.")] = None,
+    trusted_root: Annotated[
+        Path | None, Parameter(help="A Sigstore trusted_root.json. That of the instance that signs otherwise.")
+    ] = None,
+    trust_config: Annotated[
+        Path | None,
+        Parameter(help="A Sigstore ClientTrustConfig. That of the configuration, or the public instance, otherwise."),
+    ] = None,
+    token_file: Annotated[Path | None, Parameter(help="File that holds the OIDC token.")] = None,
+    token_env: Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")] = None,
+    token_fd: Annotated[int | None, Parameter(help="File descriptor to read it from.")] = None,
+    audience: Annotated[str, Parameter(help="The audience that the certificate authority asks for.")] = AUDIENCE,
+    builder_id: Annotated[
+        str | None,
+        Parameter(help="URI of the builder, as the policy lists it. The CI job's workflow where it is not given."),
+    ] = None,
+    controls: Annotated[
+        bool, Parameter(help="Show that tampered copies of the release are refused; needs --lab.", negative=())
+    ] = False,
+    lab: Annotated[Path | None, Parameter(help="Directory of a running lab, which signs the tampered copies.")] = None,
+    allow_dirty: Annotated[
+        bool,
+        Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
+    ] = False,
+    move_tag: Annotated[
+        bool,
+        Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
+    ] = False,
+    registry_ca: Annotated[
+        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
+    ] = None,
+) -> Result:
+    """Do all steps of a release in order, and close with what was made, where it is, and how to check it.
+
+    In a GitHub Actions or GitLab CI job the token is the job's own. The exit code is that of the worst verdict.
+    """
+    # Whatever can be known to be wrong is found before anything is done.
+    if controls and lab is None:
+        raise UsageError("--controls needs a lab that signs the tampered copies", hint="name one with --lab")
+    token = choose_source(file=token_file, variable=token_env, descriptor=token_fd)
+    builder = Builder(id=builder_id) if builder_id else detect_builder(os.environ)
+    settings = load_config(config)
+    root = config.parent
+    run = _Release(
+        config_file=config,
+        build=build,
+        config=settings,
+        policy=load_policy(root / settings.policy),
+        trust=trust_root(settings, root=root, trusted_root=trusted_root, trust_config=trust_config),
+        registry_ca=registry_ca,
+    )
+    trust = TrustRoot.parse(run.trust)
+
+    attested = _make(run, builder=builder, allow_dirty=allow_dirty)
+    signed = _sign(run, token=token, trust_config=trust_config, audience=audience)
+    write_atomic(run.trusted_root_file, run.trust)
+    publish_staged(
+        config=config, build=build, trusted_root=run.trusted_root_file, move_tag=move_tag, registry_ca=registry_ca
+    )
+    publication = Publication.parse((build / PUBLISHED).read_bytes(), file=str(build / PUBLISHED))
+    verified = anyio.run(_verify, run, publication, trust)
+    lines = anyio.run(_controls, run, publication.artifacts[0], lab) if controls else None
+    change = update_tree(build, deploy, keep=still_verifies(run.policy, trust)) if deploy is not None else None
+    report = Report(
+        project=settings.project,
+        version=settings.version,
+        revision=attested.source.revision,
+        artifacts=verified,
+        controls=lines,
+        tree=_changed(change),
+        checks=check_commands(
+            publication.artifacts,
+            identity=signed.identity,
+            policy=run.policy_file,
+            trusted_root=run.trusted_root_file,
+            plain_http=settings.publish.plain_http,
+        ),
+    )
+    write_atomic(build / FILE, strictjson.dump(report.to_json()))
+    return Result(data=report.to_json(), text=render(report), exit_code=report.exit_code)
+
+
+def _make(run: _Release, *, builder: Builder, allow_dirty: bool) -> Attested:
+    """From the source to staged artifacts and unsigned statements that the policy accepts."""
+    write_plan(config=run.config_file, build=run.build, allow_dirty=allow_dirty)
+    ca = ["--registry-ca", str(run.registry_ca)] if run.registry_ca else []
+    for name in ("resolve", "render", "package"):
+        run_step(name, config=run.config_file, build=run.build, write=relay())
+    run_step("publish", config=run.config_file, build=run.build, words=ca, write=relay())
+    return attest_release(config=run.config_file, build=run.build, builder=builder, allow_dirty=allow_dirty)
+
+
+def _sign(run: _Release, *, token: TokenSource, trust_config: Path | None, audience: str) -> SignedRelease:
+    configured = run.config.signing.trust_config
+    return anyio.run(
+        partial(
+            sign_release,
+            run.build,
+            token=token,
+            trust_config=trust_config or (run.root / configured if configured else None),
+            audience=audience,
+            allow=allow_by(run.policy),
+            progress=progress(),
+        )
+    )
+
+
+async def _verify(run: _Release, publication: Publication, trust: TrustRoot) -> tuple[Released, ...]:
+    """What the verifier says of every artifact, read afresh from where consumers read, by the digest of its tag."""
+    place = run.config.publish
+    listener = progress()
+    listener.start("verify", total=len(publication.artifacts))
+    async with Registry(place.registry, plain_http=place.plain_http, ca=run.registry_ca) as registry:
+
+        async def one(published: Published) -> Released:
+            verdict = await verify_artifact(registry, _target(run, published), run.policy, trust)
+            listener.advance("verify")
+            return released(published, verdict)
+
+        found = await concurrently([partial(one, published) for published in publication.artifacts])
+    listener.done("verify", summary=f"{len(found)} artifacts")
+    return tuple(found)
+
+
+def _target(run: _Release, published: Published) -> Target:
+    return Target(
+        repository=published.repository,
+        digest=Digest(published.digest),
+        trusted_root=run.trusted_root_file,
+        policy=run.policy_file,
+        plain_http=run.config.publish.plain_http,
+    )
+
+
+async def _controls(run: _Release, published: Published, lab: Path | None) -> tuple[ControlLine, ...]:
+    """The first controls, on tampered copies of one artifact that are in no registry."""
+    from dhallmark.controls.catalogue import select
+    from dhallmark.controls.consumers import CONSUMERS
+    from dhallmark.controls.prepare import prepare_controls
+    from dhallmark.controls.run import run_controls
+
+    chosen = select(only=FIRST_CONTROLS)
+    with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
+        prepared = Path(folder) / "prepared"
+        await prepare_controls(_target(run, published), chosen, into=prepared, lab=lab, progress=progress())
+        report = await run_controls(prepared, controls=chosen, consumers=tuple(CONSUMERS), progress=progress())
+    return control_lines(report)
+
+
+def _changed(change: TreeChange | None) -> tuple[str, ...] | None:
+    return None if change is None else tuple(sorted((*change.written, *change.removed)))

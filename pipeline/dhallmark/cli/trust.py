@@ -1,0 +1,24 @@
+"""Which trust root a command verifies against, whatever way it was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dhallmark.config.model import Config
+from dhallmark.sign.services import load_trust_config
+
+
+def trust_root(
+    config: Config, *, root: Path, trusted_root: Path | None = None, trust_config: Path | None = None
+) -> bytes:
+    """The trusted_root.json to use: the file `trusted_root`, else that of the instance that signs.
+
+    The instance is that of `trust_config`, else of the configuration (`root` is its folder), else the public one.
+    Raises ConfigError, UnavailableError; OSError where a file cannot be read.
+    """
+    if trusted_root is not None:
+        return trusted_root.read_bytes()
+    configured = root / config.signing.trust_config if config.signing.trust_config else None
+    instance = load_trust_config(trust_config or configured)
+    # sigstore-python has no public way from a trust config to the trust root's own text.
+    return instance._inner.trusted_root.to_json().encode()  # noqa: SLF001
