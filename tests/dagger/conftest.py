@@ -122,7 +122,7 @@ async def module(session: None, engine: Engine, tools: Path) -> Dhallmark:
 @pytest.fixture(scope="session")
 async def lab(module: Dhallmark) -> Lab:
     """The lab with the example's packages."""
-    return module.lab(packages=dag.host().directory(str(ROOT / "examples" / "packages")))
+    return await module.lab(packages=dag.host().directory(str(ROOT / "examples" / "packages")))
 
 
 @pytest.fixture(scope="session")

@@ -6,5 +6,6 @@ library, anyio, dagger and the typed configuration are imported here.
 
 from dhallmark.module.lab import Lab
 from dhallmark.module.main import Dhallmark
+from dhallmark.module.release import Released
 
-__all__ = ["Dhallmark", "Lab"]
+__all__ = ["Dhallmark", "Lab", "Released"]

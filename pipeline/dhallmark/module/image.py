@@ -12,6 +12,7 @@ _MODULE = "/dhallmark"
 _PIP_CACHE = "/var/cache/pip"
 _APT_CACHE = "/var/cache/dhallmark"
 """Kept by the engine between builds: what is in them is checked against the locks each time."""
+_NAME = "dhallmark-ci"
 _PARTS = ("pyproject.toml", "README.md", "requirements.lock", "pipeline/", "ci/image/")
 """What of the source the image is made of; anything else may change without building it anew."""
 
@@ -68,13 +69,15 @@ def build(
     return container.with_exec(command).directory("/image")
 
 
-def load(archive: dagger.File) -> dagger.Container:
-    """The image as a container, with its Python compiled once per engine rather than inside the image.
+def load(archive: dagger.File, *, digest: str) -> dagger.Container:
+    """The image as a container whose environment names it and its `digest`, for the provenance.
 
-    Byte code is no part of the image: the compiler does not promise the same bytes twice.
+    Its Python is compiled here, once per engine: byte code is no part of the image, because the compiler does not
+    promise the same bytes twice.
     """
     return (
         dag.container()
         .import_(archive)
+        .with_env_variable("DHALLMARK_IMAGE", f"{_NAME}@{digest}")
         .with_exec(["/opt/dhallmark/bin/python", "-m", "compileall", "-q", "/opt/dhallmark/lib", "/usr/lib/python3.13"])
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+
+from anyio import CancelScope
 
 import dagger
 
@@ -24,6 +27,20 @@ class Binding:
 def bind(service: dagger.Service | None, *names: str) -> Binding | None:
     """A binding, where there is a service."""
     return None if service is None else Binding(service=service, names=names)
+
+
+@asynccontextmanager
+async def running(bindings: Sequence[Binding]) -> AsyncIterator[None]:
+    """Keep services up: between two jobs the engine would stop them, and a registry of the lab would be empty again."""
+    services = {await binding.service.id(): binding.service for binding in bindings}.values()
+    for service in services:
+        await service.start()
+    try:
+        yield
+    finally:
+        with CancelScope(shield=True):
+            for service in services:
+                await service.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
+from dhallmark.module.options import AllowDirty, BuilderId, ConfigPath, Source, Tree
+from dhallmark.module.release import Released, Trust, release
+from dhallmark.module.steps import Builder, Project
 
 HOST = "lab.dhallmark.test"
 PACKAGES_HOST = "packages.dhallmark.test"
@@ -81,6 +85,26 @@ class Lab:
         """Host and port of the registry that answers the referrers API with 404."""
         return f"{HOST}:5001"
 
-    def binding(self, service: dagger.Service) -> Binding:
-        """The names that containers must know the lab by."""
-        return Binding(service=service, names=(HOST, PACKAGES_HOST))
+    @fresh
+    async def release(
+        self,
+        *,
+        source: Source,
+        builder_id: BuilderId,
+        config: ConfigPath = "dhallmark.yaml",
+        claims: Annotated[list[str] | None, Doc("Claims of the token, as NAME=TEXT: who signs.")] = None,
+        allow_dirty: AllowDirty = False,
+        tree: Tree = None,
+    ) -> Released:
+        """Release into the lab: dhallmark.yaml must name lab.dhallmark.test:5000, with plainHttp, as its registry."""
+        project = Project(
+            image=self.image,
+            source=source,
+            config=config,
+            allow_dirty=allow_dirty,
+            bindings=(Binding(service=self.service(), names=(HOST, PACKAGES_HOST)),),
+        )
+        trust = Trust(
+            token=partial(self.token, claims=claims), trust_config=self.trust_config(), trusted_root=self.trusted_root()
+        )
+        return await release(project, trust, builder=Builder(id=builder_id), tree=tree)

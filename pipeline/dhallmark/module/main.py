@@ -8,21 +8,38 @@ from typing import Annotated
 import dagger
 from dagger import Doc, dag
 from dhallmark.module import image, steps
-from dhallmark.module.declare import function, object_type
+from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import bind
-from dhallmark.module.lab import PACKAGES_HOST, Lab
+from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AllowDirty,
+    AttestedBuild,
+    BuilderId,
     ConfigPath,
+    InvocationId,
+    PackagedBuild,
     Packages,
     PackagesHost,
     PlannedBuild,
+    PublishedBuild,
+    Registry,
+    RegistryConfig,
+    RegistryHost,
     RenderedBuild,
     ResolvedBuild,
     ShardOption,
+    SignedBuild,
+    Sigstore,
+    SigstoreHost,
     Source,
+    StagedBuild,
+    Token,
+    Tree,
+    TrustConfig,
+    TrustedRoot,
 )
-from dhallmark.module.steps import Project
+from dhallmark.module.release import Released, Trust, release
+from dhallmark.module.steps import Builder, Project
 
 
 @object_type
@@ -33,7 +50,7 @@ class Dhallmark:
     tools: Annotated[
         dagger.Directory | None, Doc("Programs that the tool chain built: helm for the image, the others for the lab.")
     ] = None
-    image_archive: Annotated[dagger.File | None, Doc("A CI image that was built before: image.tar.")] = None
+    built_image: Annotated[dagger.Directory | None, Doc("A CI image that was built before: what `image` gave.")] = None
     mirrors: Annotated[
         list[str], Doc("Debian mirrors as NAME=URL (debian, debian-security). Those of the base image otherwise.")
     ] = field(default_factory=list)
@@ -49,7 +66,7 @@ class Dhallmark:
     def builder(self) -> dagger.Container:
         """The container that fetches and builds the CI image."""
         if not self.base_image:
-            raise ValueError("no base image: give --base-image (Debian 13, by digest) or --image-archive")
+            raise ValueError("no base image: give --base-image (Debian 13, by digest) or --built-image")
         return image.builder(
             self.base_image, source=self._own_source(), ca_bundle=self.ca_bundle, pip_index=self.pip_index
         )
@@ -60,21 +77,22 @@ class Dhallmark:
         return image.build(self.builder(), tools=self._tools(), mirrors=self.mirrors, image_ca=self.image_ca_bundle)
 
     @function
-    def ci_image(self) -> dagger.Container:
+    async def ci_image(self) -> dagger.Container:
         """The CI image as a container: dhall, helm, git, in-toto and dhallmark."""
-        return image.load(self.image_archive or self.image().file("image.tar"))
+        built = self.built_image or self.image()
+        return image.load(built.file("image.tar"), digest=(await built.file("digest").contents()).strip())
 
     @function
-    def lab(
+    async def lab(
         self,
         *,
         packages: Annotated[dagger.Directory | None, Doc("Dhall packages to serve as packages.dhallmark.test.")] = None,
     ) -> Lab:
         """A local Sigstore and registries, to try a release without any account."""
-        return Lab(image=self.ci_image(), tools=self._tools(), packages=packages)
+        return Lab(image=await self.ci_image(), tools=self._tools(), packages=packages)
 
     @function
-    def plan(
+    async def plan(
         self,
         *,
         source: Source,
@@ -83,10 +101,10 @@ class Dhallmark:
         allow_dirty: AllowDirty = False,
     ) -> Annotated[dagger.Directory, Doc("A build directory with plan.json.")]:
         """Say which charts a release is made of, and from which commit."""
-        return steps.plan(self._project(source, config, shard=shard, allow_dirty=allow_dirty))
+        return steps.plan(await self._project(source, config, shard=shard, allow_dirty=allow_dirty))
 
     @function
-    def resolve(
+    async def resolve(
         self,
         *,
         source: Source,
@@ -98,12 +116,12 @@ class Dhallmark:
         packages_host: PackagesHost = PACKAGES_HOST,
     ) -> Annotated[dagger.Directory, Doc("The build directory with the closure of imports and the normal forms.")]:
         """Resolve all imports and record their closure."""
-        project = self._project(source, config, shard=shard, allow_dirty=allow_dirty)
+        project = await self._project(source, config, shard=shard, allow_dirty=allow_dirty)
         project = project.with_bindings(bind(packages, packages_host))
         return steps.recorded(project, "resolve", build or steps.plan(project))
 
     @function
-    def render(
+    async def render(
         self,
         *,
         source: Source,
@@ -112,7 +130,7 @@ class Dhallmark:
         shard: ShardOption = None,
     ) -> Annotated[dagger.Directory, Doc("The build directory with the charts.")]:
         """Render the normal forms to charts; no Dhall and no network."""
-        return steps.recorded(self._project(source, config, shard=shard), "render", build)
+        return steps.recorded(await self._project(source, config, shard=shard), "render", build)
 
     @function
     async def package(
@@ -123,13 +141,124 @@ class Dhallmark:
         config: ConfigPath = "dhallmark.yaml",
     ) -> Annotated[dagger.Directory, Doc("The build directory with archives and an OCI layout.")]:
         """Pack the charts into Helm and Flux artifacts with reproducible digests."""
-        project = self._project(source, config)
+        project = await self._project(source, config)
         return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
 
-    def _project(
+    @fresh
+    async def push(
+        self,
+        *,
+        source: Source,
+        build: PackagedBuild,
+        config: ConfigPath = "dhallmark.yaml",
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+        registry_config: RegistryConfig = None,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with what was pushed.")]:
+        """Push the artifacts, by digest, to the staging repositories; no tag is set."""
+        project = (await self._project(source, config)).with_bindings(bind(registry, registry_host))
+        return await steps.push(project, build, credentials=registry_config).sync()
+
+    @function
+    async def attest(
+        self,
+        *,
+        source: Source,
+        build: StagedBuild,
+        builder_id: BuilderId,
+        invocation_id: InvocationId = None,
+        config: ConfigPath = "dhallmark.yaml",
+        allow_dirty: AllowDirty = False,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with unsigned statements.")]:
+        """Write links, provenance and signature statements, and check the policy on them."""
+        project = await self._project(source, config, allow_dirty=allow_dirty)
+        return steps.attest(project, build, builder=Builder(id=builder_id, invocation=invocation_id))
+
+    @fresh
+    async def sign(
+        self,
+        *,
+        source: Source,
+        build: AttestedBuild,
+        token: Token,
+        config: ConfigPath = "dhallmark.yaml",
+        trust_config: TrustConfig = None,
+        sigstore: Sigstore = None,
+        sigstore_host: SigstoreHost = HOST,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with Sigstore bundles.")]:
+        """Sign all statements with one short-lived certificate."""
+        project = (await self._project(source, config)).with_bindings(bind(sigstore, sigstore_host))
+        return await steps.sign(project, build, token=token, trust_config=trust_config).sync()
+
+    @fresh
+    async def publish(
+        self,
+        *,
+        source: Source,
+        build: SignedBuild,
+        config: ConfigPath = "dhallmark.yaml",
+        trusted_root: TrustedRoot = None,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+        registry_config: RegistryConfig = None,
+    ) -> Annotated[dagger.Directory, Doc("The build directory with publish.json.")]:
+        """Attach the statements, read them back, verify, copy to where consumers read, and set the tags last."""
+        project = (await self._project(source, config)).with_bindings(bind(registry, registry_host))
+        return await steps.publish(project, build, trusted_root=trusted_root, credentials=registry_config).sync()
+
+    @function
+    async def gitops(
+        self,
+        *,
+        source: Source,
+        build: PublishedBuild,
+        config: ConfigPath = "dhallmark.yaml",
+        tree: Tree = None,
+    ) -> Annotated[dagger.Directory, Doc("environments/<env>/Chart.yaml, attestation.json, charts/…")]:
+        """Write the deploy tree."""
+        return steps.gitops(await self._project(source, config), build, tree=tree)
+
+    @fresh
+    async def release(
+        self,
+        *,
+        source: Source,
+        token: Token,
+        builder_id: BuilderId,
+        config: ConfigPath = "dhallmark.yaml",
+        invocation_id: InvocationId = None,
+        allow_dirty: AllowDirty = False,
+        trust_config: TrustConfig = None,
+        trusted_root: TrustedRoot = None,
+        sigstore: Sigstore = None,
+        sigstore_host: SigstoreHost = HOST,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+        registry_config: RegistryConfig = None,
+        packages: Packages = None,
+        packages_host: PackagesHost = PACKAGES_HOST,
+        tree: Tree = None,
+    ) -> Released:
+        """Do all steps in order: plan, resolve, render, package, push, attest, sign, publish, deploy tree."""
+        project = await self._project(source, config, allow_dirty=allow_dirty)
+        project = project.with_bindings(
+            bind(packages, packages_host), bind(registry, registry_host), bind(sigstore, sigstore_host)
+        )
+
+        async def given() -> dagger.Secret:
+            return token
+
+        return await release(
+            project,
+            Trust(token=given, trust_config=trust_config, trusted_root=trusted_root, credentials=registry_config),
+            builder=Builder(id=builder_id, invocation=invocation_id),
+            tree=tree,
+        )
+
+    async def _project(
         self, source: dagger.Directory, config: str, *, shard: str | None = None, allow_dirty: bool = False
     ) -> Project:
-        return Project(image=self.ci_image(), source=source, config=config, shard=shard, allow_dirty=allow_dirty)
+        return Project(image=await self.ci_image(), source=source, config=config, shard=shard, allow_dirty=allow_dirty)
 
     def _tools(self) -> dagger.Directory:
         if self.tools is None:

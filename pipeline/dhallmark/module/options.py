@@ -10,8 +10,14 @@ from dagger import Doc, Ignore
 Source = Annotated[
     dagger.Directory,
     Doc("The Git checkout with dhallmark.yaml, its .git included: a release names the commit that it is made from."),
-    # Never tracked, so leaving them out does not make a tree dirty.
-    Ignore(["**/.venv", "**/__pycache__", "**/node_modules", "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache"]),
+    Ignore(
+        [
+            # Never tracked, so leaving them out does not make a tree dirty.
+            *("**/.venv", "**/__pycache__", "**/node_modules", "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache"),
+            # What Git writes about itself without changing any commit: each would make steps run again.
+            *(f".git/{name}" for name in ("logs", "hooks", "FETCH_HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "gc.log")),
+        ]
+    ),
 ]
 ConfigPath = Annotated[str, Doc("Path of dhallmark.yaml in the source.")]
 PlannedBuild = Annotated[dagger.Directory | None, Doc("The build directory, as plan left it; planned anew otherwise.")]
@@ -22,9 +28,16 @@ AllowDirty = Annotated[bool, Doc("Let a tree with uncommitted changes through; t
 Packages = Annotated[dagger.Service | None, Doc("A server of Dhall packages, for imports that the network has not.")]
 PackagesHost = Annotated[str, Doc("The name under which imports know that server.")]
 Registry = Annotated[dagger.Service | None, Doc("The registry, where it is a service of this session.")]
-RegistryHost = Annotated[str | None, Doc("Host and port of the registry, instead of the one in dhallmark.yaml.")]
-PlainHttp = Annotated[bool, Doc("The registry has no TLS.")]
+RegistryHost = Annotated[str, Doc("The name, without port, under which dhallmark.yaml knows that service.")]
 RegistryConfig = Annotated[dagger.Secret | None, Doc("Credentials of the registry: a config.json as Docker writes it.")]
+StagedBuild = Annotated[dagger.Directory, Doc("The build directory, as push left it.")]
+PackagedBuild = Annotated[dagger.Directory, Doc("The build directory, as package left it.")]
+AttestedBuild = Annotated[dagger.Directory, Doc("The build directory, as attest left it.")]
+SignedBuild = Annotated[dagger.Directory, Doc("The build directory, as sign left it.")]
+PublishedBuild = Annotated[dagger.Directory, Doc("The build directory, as publish left it.")]
+BuilderId = Annotated[str, Doc("URI of the builder, as the policy lists it: in CI, that of the workflow at its ref.")]
+InvocationId = Annotated[str | None, Doc("URI of this run, for the provenance.")]
+Tree = Annotated[dagger.Directory | None, Doc("The deploy repository as it stands; a new tree otherwise.")]
 Token = Annotated[dagger.Secret, Doc("The OIDC token that the certificate is asked for with; audience sigstore.")]
 TrustConfig = Annotated[
     dagger.File | None, Doc("Sigstore ClientTrustConfig of a private instance. The public instance otherwise.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,7 +10,8 @@ import dagger
 from dagger import Doc
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
-from dhallmark.module.steps import Project
+from dhallmark.module.job import running
+from dhallmark.module.steps import Builder, Project
 
 
 @object_type
@@ -39,7 +41,8 @@ class Released:
 class Trust:
     """Whom a release is signed by and verified against."""
 
-    token: dagger.Secret
+    token: Callable[[], Awaitable[dagger.Secret]]
+    """Asked when signing starts: a token lives for minutes."""
     trust_config: dagger.File | None
     trusted_root: dagger.File | None
     credentials: dagger.Secret | None = None
@@ -53,13 +56,14 @@ async def package(project: Project, *, plan: dagger.Directory | None = None) -> 
     return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
 
 
-async def release(project: Project, trust: Trust, *, tree: dagger.Directory | None) -> Released:
+async def release(project: Project, trust: Trust, *, builder: Builder, tree: dagger.Directory | None) -> Released:
     """Do all steps in order. Any step that fails ends it; the tags are moved by `publish`, last of all."""
-    build = await package(project)
-    build = steps.push(project, build, credentials=trust.credentials)
-    build = steps.attest(project, build)
-    build = steps.sign(project, build, token=trust.token, trust_config=trust.trust_config)
-    build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
-    deploy = steps.gitops(project, build, tree=tree)
-    # Both are synchronised here: a fresh step that is asked for twice would sign twice.
-    return Released(build_directory=await build.sync(), deploy_tree=await deploy.sync())
+    async with running(project.bindings):
+        build = await package(project)
+        build = await steps.push(project, build, credentials=trust.credentials).sync()
+        build = await steps.attest(project, build, builder=builder).sync()
+        build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
+        build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
+        build = await build.sync()
+        deploy = await steps.gitops(project, build, tree=tree).sync()
+    return Released(build_directory=build, deploy_tree=deploy)

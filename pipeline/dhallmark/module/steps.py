@@ -44,6 +44,18 @@ class Project:
         return replace(self, bindings=(*self.bindings, *(one for one in bindings if one is not None)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """What the provenance says of the builder. A container has nothing of the CI's environment."""
+
+    id: str
+    invocation: str | None = None
+
+    def options(self) -> list[str]:
+        """As `attest` takes them."""
+        return ["--builder-id", self.id, *(["--invocation-id", self.invocation] if self.invocation else [])]
+
+
 def plan(project: Project) -> dagger.Directory:
     """`dhallmark plan`: a new build directory with `plan.json`."""
     arguments = ["plan", *project.options(), *project.part()]
@@ -54,7 +66,8 @@ def plan(project: Project) -> dagger.Directory:
 
 def recorded(project: Project, step: RecordedStep, build: dagger.Directory, *, epoch: str = "") -> dagger.Directory:
     """`dhallmark step NAME`: the step under in-toto's eyes. `epoch` is the SOURCE_DATE_EPOCH of what it makes."""
-    job = project.job(build)
+    # Git says which files are the project's; the later steps have the record of what was read.
+    job = project.job(build, git=step == "resolve")
     if epoch:
         job = job.variable("SOURCE_DATE_EPOCH", epoch)
     return job.run(["step", step, *project.options(), *project.part()]).directory(BUILD)
@@ -73,9 +86,12 @@ def push(project: Project, build: dagger.Directory, *, credentials: dagger.Secre
     return job.run(["step", "publish", *project.options()], fresh=True).directory(BUILD)
 
 
-def attest(project: Project, build: dagger.Directory) -> dagger.Directory:
+def attest(project: Project, build: dagger.Directory, *, builder: Builder) -> dagger.Directory:
     """`dhallmark attest`: statements, and the policy on them before anything is signed."""
-    return project.job(build, git=True).run(["attest", *project.options()]).directory(BUILD)
+    arguments = ["attest", *project.options(), *builder.options()]
+    if project.allow_dirty:
+        arguments.append("--allow-dirty")
+    return project.job(build, git=True).run(arguments).directory(BUILD)
 
 
 def sign(
