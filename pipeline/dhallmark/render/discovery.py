@@ -113,17 +113,17 @@ def _check(item: SourceImport, where: Location) -> None:
             "the import `missing`, which never resolves", where=where, hint="take it out, with its alternative"
         )
     if item.kind == "remote" and item.mode != "location":
-        if item.digest is None:
-            raise RenderError(
-                f"a remote import that is not frozen: {item.target}",
-                where=where,
-                hint=f"run `dhall freeze {where.file}`, so that a sha256: fixes what it yields",
-            )
         if item.headers:
             raise RenderError(
                 f"a remote import with request headers: {item.target}",
                 where=where,
                 hint="headers hold secrets; seed the cache with the package's entry instead",
+            )
+        if item.digest is None:
+            raise RenderError(
+                f"a remote import that is not frozen: {item.target}",
+                where=where,
+                hint=f"run `dhall freeze {where.file}`, so that a sha256: fixes what it yields",
             )
 
 

@@ -28,7 +28,7 @@ def render(plan: Plan, *, root: Path, build: Path, progress: Progress | None = N
         found: dict[str, dict[Identity, Unit]] = {}
         for unit in plan.units:
             objects = unit_objects(plan, unit, closure=closure, root=root, build=build)
-            _refuse_shared(found.setdefault(unit.environment, {}), objects, plan, unit)
+            refuse_shared(found.setdefault(unit.environment, {}), objects, plan, unit)
             write_chart(directory / unit.path, config=plan.config, unit=unit, objects=objects, root=root)
             report.advance("render")
         write_umbrellas(plan, directory)
@@ -72,7 +72,7 @@ def write_umbrellas(plan: Plan, directory: Path) -> None:
                 write_umbrella(umbrella, config=plan.config, environment=environment, charts=charts)
 
 
-def _refuse_shared(found: dict[Identity, Unit], objects: list[KubernetesObject], plan: Plan, unit: Unit) -> None:
+def refuse_shared(found: dict[Identity, Unit], objects: list[KubernetesObject], plan: Plan, unit: Unit) -> None:
     """Two applications of an environment must not yield the same object: one would take it from the other."""
     for thing in objects:
         other = found.setdefault(thing.identity, unit)

@@ -50,7 +50,9 @@ def list_items(expression: object) -> list[object] | None:
     match expression:
         case [4, None, *items] if items:
             return items
-        case [4, _] | [28, _]:
+        case [4, element] if element is not None:
+            return []
+        case [28, _]:
             return []
         case _:
             return None
