@@ -43,6 +43,9 @@ def serving(repositories: Mapping[str, Layout]) -> Iterator[str]:
 class _Handler(BaseHTTPRequestHandler):
     layouts: Mapping[str, Layout]
     protocol_version = "HTTP/1.1"
+    # One packet an answer: written in two, the second waits 40 ms for the first one's acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Answer GET, and HEAD without the body."""
