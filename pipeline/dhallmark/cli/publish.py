@@ -12,8 +12,8 @@ from rich.table import Table
 
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
+from dhallmark.cli.trust import trust_root
 from dhallmark.config.load import load_config, load_policy
-from dhallmark.config.model import Config
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
@@ -22,7 +22,6 @@ from dhallmark.package.package import load_artifacts
 from dhallmark.publish.model import Publication
 from dhallmark.publish.publish import Verify
 from dhallmark.publish.publish import publish as publish_all
-from dhallmark.sign.services import load_trust_config
 from dhallmark.verdict import Verdict
 from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.trust import TrustRoot
@@ -48,9 +47,8 @@ def publish(
 ) -> Result:
     """Attach the signed statements, read them back, verify, copy to where consumers read, and set the tags last."""
     settings = load_config(config)
-    verify = _verifier(
-        load_policy(config.parent / settings.policy), _trust(settings, root=config.parent, trusted_root=trusted_root)
-    )
+    trust = TrustRoot.parse(trust_root(settings, root=config.parent, trusted_root=trusted_root))
+    verify = _verifier(load_policy(config.parent / settings.policy), trust)
     artifacts = load_artifacts(build)
 
     async def run() -> Publication:
@@ -85,15 +83,6 @@ def _verifier(policy: Policy, trust: TrustRoot) -> Verify:
     return verify
 
 
-def _trust(config: Config, *, root: Path, trusted_root: Path | None) -> TrustRoot:
-    if trusted_root is not None:
-        return TrustRoot.load(trusted_root)
-    path = config.signing.trust_config
-    instance = load_trust_config(root / path if path else None)
-    # sigstore-python has no public way from a trust config to the trust root's own text.
-    return TrustRoot.parse(instance._inner.trusted_root.to_json().encode())  # noqa: SLF001
-
-
 def _to_text(publication: Publication) -> RenderableType:
     table = Table(title=f"{publication.project} {publication.version}, published", title_justify="left")
     for heading in ("environment", "kind", "reference", "digest", "attached"):
@@ -104,7 +93,7 @@ def _to_text(publication: Publication) -> RenderableType:
     first = publication.artifacts[0]
     checks = [
         "check one yourself:",
-        f"  dhallmark verify {first.pinned}",
+        f"  dhallmark verify --ref {first.pinned} --trusted-root …",
         f"  crane digest {first.reference}",
     ]
     return Group(table, *moved, *checks)
