@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import cbor2
 import pytest
 
 from dhallmark.config.model import Config
 from dhallmark.digest import Digest
-from dhallmark.plan import Plan, make_plan
+from dhallmark.files import write_atomic
+from dhallmark.plan import Plan, Shard, make_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,29 @@ def _config(version: str, registry: str) -> Config:
     )
 
 
-def _objects(application: str, environment: str) -> list[Any]:
-    from dhallmark.render.objects import Identity, KubernetesObject
+def _normal_form(application: str, environment: str) -> bytes:
+    """A list of one ConfigMap in Dhall's binary encoding: list [4, …], record [8, …], text [18, …]."""
 
-    data = {"motto": "{{ not a template }}", "environment": environment}
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": application}, "data": data}
-    return [KubernetesObject(Identity("", "ConfigMap", "", application), body, 0)]
+    def record(**fields: object) -> list[object]:
+        return [8, {name: [18, value] if isinstance(value, str) else value for name, value in sorted(fields.items())}]
+
+    data = record(motto="{{ not a template }}", environment=environment)
+    body = record(apiVersion="v1", kind="ConfigMap", metadata=record(name=application), data=data)
+    return cbor2.dumps([4, None, body])
 
 
 @pytest.fixture(scope="session")
 def make_small_release() -> Callable[..., SmallRelease]:
-    """Writes the project and its rendered charts below a folder."""
+    """Writes the project below a folder, what `resolve` makes of it, and lets `render` make the charts."""
 
-    def make(directory: Path, *, version: str = "1.2.3", registry: str = "registry.example") -> SmallRelease:
-        from dhallmark.render.chart import write_chart
+    def make(
+        directory: Path, *, version: str = "1.2.3", registry: str = "registry.example", shard: str = "1/1"
+    ) -> SmallRelease:
         from dhallmark.render.closure import Closure, Import, UnitRecord, write_closure
-        from dhallmark.render.render import write_umbrellas
+        from dhallmark.render.render import render
 
         root, build = directory / "project", directory / "build"
-        plan = make_plan(_config(version, registry))
+        plan = make_plan(_config(version, registry), shard=Shard.parse(shard))
         sources = {"apps/net.dhall": _ENTRY, "apps/web.dhall": _ENTRY, "apps/lib.dhall": _LIB}
         for name, content in {
             **sources,
@@ -83,42 +88,30 @@ def make_small_release() -> Callable[..., SmallRelease]:
             "dhallmark.yaml": b"# configuration\n",
             "policy.yaml": b"# policy\n",
         }.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        for unit in plan.units:
-            write_chart(
-                build / "render" / unit.path,
-                config=plan.config,
-                unit=unit,
-                objects=_objects(unit.application, unit.environment),
-                root=root,
-            )
-        write_umbrellas(plan, build / "render")
+            write_atomic(root / name, content)
         cached = Digest.of(_CACHED)
-        entry = build / "resolve" / "cache" / f"1220{cached.hex}"
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        entry.write_bytes(_CACHED)
+        write_atomic(build / "resolve" / "cache" / f"1220{cached.hex}", _CACHED)
         imports = [
             Import(id=name, kind="local", path=name, sha256=Digest.of(content), semantic_hash=cached, frozen=False)
             for name, content in sources.items()
         ]
         url = "https://packages.example/k8s.dhall"
         imports.append(Import(id=url, kind="remote", url=url, sha256=cached, semantic_hash=cached, frozen=True))
-        closure = Closure(
-            dhall="1.42.1",
-            imports=tuple(sorted(imports, key=lambda item: item.id)),
-            units=tuple(
+        units = []
+        for unit in plan.units:
+            normal = _normal_form(unit.application, unit.environment)
+            write_atomic(build / "resolve" / "normal" / f"{unit.path}.dhallb", normal)
+            units.append(
                 UnitRecord(
                     environment=unit.environment,
                     application=unit.application,
                     entries=(f"apps/{unit.application}.dhall",),
-                    semantic_hash=cached,
+                    semantic_hash=Digest.of(normal),
                 )
-                for unit in plan.units
-            ),
-        )
+            )
+        closure = Closure(dhall="1.42.1", imports=tuple(sorted(imports, key=lambda item: item.id)), units=tuple(units))
         write_closure(closure, build / "resolve" / "closure.json")
+        render(plan, root=root, build=build)
         return SmallRelease(plan, root, build)
 
     return make

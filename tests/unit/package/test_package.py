@@ -78,11 +78,12 @@ def test_a_chart_archive_holds_the_rendered_files_below_the_charts_name(release:
         if path.is_file()
     }
     assert [file.name for file in artifact.files] == [
+        "environments/prod/charts/web/.helmignore",
         "environments/prod/charts/web/Chart.yaml",
         "environments/prod/charts/web/templates/001-configmap-web.yaml",
         "environments/prod/charts/web/values.yaml",
     ]
-    assert artifact.files[0].sha256 == Digest.of_file(rendered / "Chart.yaml").hex
+    assert artifact.files[1].sha256 == Digest.of_file(rendered / "Chart.yaml").hex
     assert artifact.archive_name == "web-1.2.3.tgz"
 
 
@@ -91,7 +92,10 @@ def test_an_umbrella_archive_holds_all_charts_but_owns_its_own_files(release: Re
     assert {"acme/Chart.yaml", "acme/charts/net/Chart.yaml", "acme/charts/web/values.yaml"} <= archive(
         release, artifact
     ).keys()
-    assert [file.name for file in artifact.files] == ["environments/dev/Chart.yaml"]
+    assert [file.name for file in artifact.files] == [
+        "environments/dev/.helmignore",
+        "environments/dev/Chart.yaml",
+    ]
 
 
 def test_a_flux_archive_holds_plain_objects_by_layer(release: Release) -> None:
