@@ -102,7 +102,10 @@ def release(
     controls: Annotated[
         bool, Parameter(help="Show that tampered copies of the release are refused; needs --lab.", negative=())
     ] = False,
-    lab: Annotated[Path | None, Parameter(help="Directory of a running lab, which signs the tampered copies.")] = None,
+    lab: Annotated[
+        Path | None,
+        Parameter(env_var="DHALLMARK_LAB", help="Directory of a running lab, which signs the tampered copies."),
+    ] = None,
     allow_dirty: Annotated[
         bool,
         Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
@@ -158,6 +161,7 @@ def release(
             identity=signed.identity,
             policy=run.policy_file,
             trusted_root=run.trusted_root_file,
+            tree=deploy,
             plain_http=settings.publish.plain_http,
         ),
     )

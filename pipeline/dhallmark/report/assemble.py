@@ -45,7 +45,13 @@ def control_lines(report: ControlsReport) -> tuple[ControlLine, ...]:
 
 
 def check_commands(
-    published: Sequence[Published], *, identity: Identity, policy: Path, trusted_root: Path, plain_http: bool
+    published: Sequence[Published],
+    *,
+    identity: Identity,
+    policy: Path,
+    trusted_root: Path,
+    tree: Path | None,
+    plain_http: bool,
 ) -> tuple[Command, ...]:
     """Commands that check an artifact of the release, for a reader to run; the first artifact and the first chart."""
     first = published[0]
@@ -55,8 +61,8 @@ def check_commands(
         Command(
             purpose="everything that the policy asks for",
             command=_shell(
-                "dhallmark", "verify", first.pinned, "--policy", str(policy), "--trusted-root", str(trusted_root),
-                *(["--plain-http"] if plain_http else []),
+                "dhallmark", "verify", "--ref", first.pinned, "--policy", str(policy),
+                "--trusted-root", str(trusted_root), *(["--plain-http"] if plain_http else []),
             ),
         ),
         Command(
@@ -71,6 +77,18 @@ def check_commands(
         reference = f"oci://{chart.repository}@{chart.digest}"
         plain = ["--plain-http"] if plain_http else []
         commands.append(Command(purpose="the chart itself", command=_shell("helm", "pull", *plain, reference)))
+    if tree is not None:
+        words = (
+            "dhallmark",
+            "verify",
+            "--tree",
+            str(tree),
+            "--policy",
+            str(policy),
+            "--trusted-root",
+            str(trusted_root),
+        )
+        commands.append(Command(purpose="the deploy tree, every file of it", command=_shell(*words)))
     return tuple(commands)
 
 

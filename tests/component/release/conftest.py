@@ -1,0 +1,108 @@
+"""A small project that is released in the lab, as a job of GitHub Actions would."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import dhallmark
+from dhallmark.cli.init import Platform, init
+from dhallmark.lab.session import Lab
+
+SOURCE = "https://github.com/acme/platform"
+WORKFLOW = "acme/platform/.github/workflows/release.yml@refs/heads/main"
+_GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "A",
+    "GIT_AUTHOR_EMAIL": "a@example",
+    "GIT_COMMITTER_NAME": "A",
+    "GIT_COMMITTER_EMAIL": "a@example",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A checkout with what `dhallmark init` writes."""
+
+    folder: Path
+    lab: Lab
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=self.folder, env=os.environ | _GIT_IDENTITY, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "change")
+
+    @property
+    def build(self) -> Path:
+        return self.folder / "build"
+
+    @property
+    def deploy(self) -> Path:
+        return self.folder.parent / "deploy"
+
+    def job(self) -> dict[str, str]:
+        """The environment of a job that runs on the commit that is checked out."""
+        return {
+            **self.lab.github_job(claims={"sha": self.git("rev-parse", "HEAD")}),
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_REPOSITORY": "acme/platform",
+            "GITHUB_WORKFLOW_REF": WORKFLOW,
+            "GITHUB_RUN_ID": "1",
+            "GITHUB_RUN_ATTEMPT": "1",
+        }
+
+    def dhallmark(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command inside the lab."""
+        pipeline = str(Path(dhallmark.__path__[0]).parent)
+        return self.lab.run(
+            [sys.executable, "-m", "dhallmark.cli.app", *words],
+            cwd=self.folder,
+            env={**(self.job() if environment is None else environment), "PYTHONPATH": pipeline},
+            check=False,
+            timeout=300,
+        )
+
+    def release(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Release it, signed by the lab's Sigstore."""
+        trust = ["--trust-config", str(self.lab.trust_config())]
+        return self.dhallmark("release", *trust, "--output", "json", *words, environment=environment)
+
+    def tool(self, command: Sequence[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run another program inside the lab."""
+        return self.lab.run(command, cwd=self.folder, check=check)
+
+
+def _make(folder: Path, lab: Lab, *, name: str) -> Project:
+    init(directory=folder, project=name, source=SOURCE, registry=lab.registry, ci=Platform.GITHUB, plain_http=True)
+    project = Project(folder=folder, lab=lab)
+    project.git("init", "--quiet", "--initial-branch", "main")
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def project(lab: Lab, tmp_path: Path) -> Project:
+    """A new project whose registry is the lab's, with repositories of the test's own."""
+    return _make(tmp_path / "project", lab, name=f"p{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="module")
+def released(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that was released with a deploy tree. Tests only look at it."""
+    project = _make(tmp_path_factory.mktemp("released") / "project", lab, name=f"p{secrets.token_hex(6)}")
+    done = project.release("--deploy", str(project.deploy))
+    assert done.returncode == 0, done.stderr
+    return project
