@@ -6,7 +6,6 @@ A process id alone could by now be somebody else's process; together with the st
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +60,8 @@ class Daemon:
         except FileNotFoundError:
             return None
         pid = int(record["pid"])
-        return pid if start_time(pid) == record["start"] else None
+        # None: it was gone before it could be looked at, and so is no running process either.
+        return pid if record["start"] is not None and start_time(pid) == record["start"] else None
 
     def start(
         self,
@@ -77,27 +77,31 @@ class Daemon:
             ToolchainError: it ended, or was not ready in time; the message has the end of its log, and it is gone.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("w") as stream:
-            process = subprocess.Popen(
-                [str(argument) for argument in arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=env,
-                start_new_session=True,
-                cwd="/",
-            )
-        write_atomically(self._record, json.dumps({"pid": process.pid, "start": start_time(process.pid)}))
+        # Spawned rather than run by `subprocess`, whose objects complain about a process that outlives them.
+        # `env` changes to the root folder, so that the daemon keeps no other one busy, and becomes the program.
+        words = ["env", "--chdir=/", *(str(argument) for argument in arguments)]
+        pid = os.posix_spawnp(
+            words[0],
+            words,
+            dict(env),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        write_atomically(self._record, json.dumps({"pid": pid, "start": start_time(pid)}))
         try:
-            self._wait(process, ready=ready, seconds=seconds)
+            self._wait(pid, ready=ready, seconds=seconds)
         except BaseException:
             self.stop(seconds=seconds)
             raise
 
-    def _wait(self, process: "subprocess.Popen[bytes]", *, ready: Callable[[], bool], seconds: float) -> None:
+    def _wait(self, pid: int, *, ready: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
-            ended = process.poll() is not None
+            ended = os.waitpid(pid, os.WNOHANG)[0] == pid
             if ended or time.monotonic() > deadline:
                 what = "ended at once" if ended else f"was not ready in {seconds:.0f} s"
                 raise ToolchainError(f"{self.name} {what}. The end of {self.log}:\n{command.tail(self.log)}")

@@ -218,11 +218,10 @@ def user_engine(environ: dict[str, str], *, ours: Cache) -> str | None:
     cli = shutil.which("dagger", path=environ.get("PATH"))
     if cli is None or Path(cli).is_relative_to(ours.root):
         return None
-    for runtime in ("docker", "podman", "nerdctl"):
-        if shutil.which(runtime, path=environ.get("PATH")) is None:
-            continue
+    found = (shutil.which(runtime, path=environ.get("PATH")) for runtime in ("docker", "podman", "nerdctl"))
+    for runtime in filter(None, found):
         try:
-            done = subprocess.run([runtime, "info"], capture_output=True, check=False, timeout=10)
+            done = subprocess.run([runtime, "info"], env=environ, capture_output=True, check=False, timeout=10)
         except subprocess.TimeoutExpired:
             continue
         if done.returncode == 0:

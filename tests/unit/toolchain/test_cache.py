@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import toolchain.cache
 from toolchain.cache import Cache, files_below, key_of, remove_tree, write_atomically
 
@@ -78,7 +79,7 @@ def test_failed_build_leaves_nothing_and_the_next_one_succeeds(cache: Cache) -> 
     with pytest.raises(OSError, match="disk full"):
         cache.ensure(name="thing", key="k", build=fail)
     assert list((cache.root / "store" / "thing").iterdir()) == []
-    assert list(cache.ensure(name="thing", key="k", build=lambda folder: None).iterdir()) == []
+    assert list(cache.ensure(name="thing", key="k", build=lambda _: None).iterdir()) == []
 
 
 def test_leftover_of_a_killed_build_is_removed_and_not_taken(cache: Cache) -> None:

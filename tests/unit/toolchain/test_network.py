@@ -3,7 +3,8 @@
 from ipaddress import IPv4Network
 
 import pytest
-from toolchain.network import Network, chains_of, cleanup_commands, free_slot, routed_networks, remove
+
+from toolchain.network import Network, chains_of, cleanup_commands, free_slot, remove, routed_networks
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -117,7 +118,7 @@ def test_chains_are_listed_with_their_table() -> None:
 
 
 @pytest.mark.parametrize(("links", "deletes"), [("7: dhm0x0: <UP> mtu", True), ("7: dhm0x0y: <UP> mtu", False)])
-def test_only_the_engines_own_bridge_is_deleted(links: str, deletes: bool) -> None:
+def test_only_the_engines_own_bridge_is_deleted(*, links: str, deletes: bool) -> None:
     ran: list[list[str]] = []
 
     def run(arguments: list[str]) -> str:
