@@ -30,6 +30,7 @@ def controls(
     prepared: Path | None = None,
     prepare_only: Annotated[bool, Parameter(negative="")] = False,
     only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    case: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     group: Annotated[tuple[Group, ...], Parameter(negative="")] = (),
     consumer: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     junit: Path | None = None,
@@ -62,7 +63,9 @@ def controls(
     prepare_only
         Stop when everything is prepared.
     only
-        Ids of the controls to run, such as S1; may be given several times.
+        Ids of the controls to run, such as S1, with all their cases; may be given several times.
+    case
+        Ids of controls to run, each naming one alone: S2 without S2-served.
     group
         Groups of the controls to run.
     consumer
@@ -80,7 +83,7 @@ def controls(
     from dhallmark.errors import UsageError
     from dhallmark.files import write_atomic
 
-    chosen = select(only=only, groups=group)
+    chosen = select(only=only, cases=case, groups=group)
     if list_controls:
         return _list(chosen)
     for name in consumer:

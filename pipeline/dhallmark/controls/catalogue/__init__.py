@@ -11,19 +11,22 @@ from dhallmark.errors import UsageError
 CONTROLS: tuple[Control, ...] = (*signature.CONTROLS, *certificate.CONTROLS, *statement.CONTROLS)
 
 
-def select(*, only: Sequence[str] = (), groups: Sequence[Group] = ()) -> tuple[Control, ...]:
-    """The controls with the ids `only` and of `groups`; all where neither is given.
+def select(*, only: Sequence[str] = (), cases: Sequence[str] = (), groups: Sequence[Group] = ()) -> tuple[Control, ...]:
+    """The controls with the ids `only` or `cases`, and of `groups`; all where nothing is given.
 
-    An id without its suffix names all its cases: `P1` is `P1-absent` and `P1-other`. Raises UsageError for an id that
-    does not exist.
+    In `only` an id without its suffix names all its cases: `P1` is `P1-absent` and `P1-other`. In `cases` an id names
+    the one control that has it. Raises UsageError for an id that does not exist.
     """
     found = []
     for control in CONTROLS:
-        named = control.id in only or control.id.partition("-")[0] in only
-        if named or control.group in groups or not (only or groups):
+        named = control.id in (*only, *cases) or control.id.partition("-")[0] in only
+        if named or control.group in groups or not (only or cases or groups):
             found.append(control)
-    for wanted in only:
-        if not any(wanted in (control.id, control.id.partition("-")[0]) for control in found):
+    for wanted in (*only, *cases):
+        names = {control.id for control in found} | {
+            control.id.partition("-")[0] for control in found if wanted in only
+        }
+        if wanted not in names:
             ids = ", ".join(control.id for control in CONTROLS)
             raise UsageError(f"no control {wanted!r}", hint=f"controls: {ids}")
     return tuple(found)
