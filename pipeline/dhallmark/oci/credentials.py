@@ -74,7 +74,9 @@ def find_credentials(host: str, *, environ: Mapping[str, str] | None = None) -> 
 
 
 def _object(config: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
-    value = config.get(key) or {}
+    value = config.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ConfigError("must be an object", where=Location(file=str(path), field=key))
     return value

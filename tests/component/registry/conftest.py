@@ -175,7 +175,7 @@ def relay() -> Iterator[Callable[[str], _Relay]]:
 
     def start(upstream: str) -> _Relay:
         server = _Relay(upstream)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         running.append(server)
         return server
 
