@@ -125,17 +125,18 @@ async def _run(command: Sequence[str], *, source: str, directory: Path, cache: P
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}", command=tuple(command)) from error
     stdout, stderr = bytearray(), bytearray()
-    try:
-        _restrict(process.pid, limits)
-        async with process:
+    async with process:
+        try:
+            _restrict(process.pid, limits)
             with anyio.move_on_after(limits.seconds) as scope:
                 async with anyio.create_task_group() as group:
                     group.start_soon(_feed, process.stdin, source.encode())
                     group.start_soon(_drain, process, process.stdout, stdout, limits.output)
                     group.start_soon(_drain, process, process.stderr, stderr, limits.output)
                 await process.wait()
-    finally:
-        _kill(process)
+        finally:
+            # Before the block above waits for its end: cancelled or out of time, it would go on.
+            _kill(process)
     if len(stdout) > limits.output or len(stderr) > limits.output:
         raise RenderError(
             f"Dhall printed more than {limits.output >> 20} MiB", hint="is the normal form huge, or a message about it?"

@@ -57,7 +57,7 @@ def render_error(
         message = f"{unit}: {message}"
     if detail:
         message += "\n" + detail
-    return RenderError(message, where=where, hint=_hint(text))
+    return RenderError(message, where=where, hint=_hint(text, where))
 
 
 def _location(match: re.Match[str], root: Path) -> Location | None:
@@ -79,5 +79,8 @@ def _of_remote(text: str, remotes: Iterable[tuple[str, SourceImport]]) -> Locati
     return None
 
 
-def _hint(text: str) -> str | None:
-    return next((hint for sign, hint in _HINTS if sign in text), None)
+def _hint(text: str, where: Location | None) -> str | None:
+    for sign, hint in _HINTS:
+        if sign in text:
+            return hint
+    return f"`dhall --explain type --quiet --file {where.file}` says more" if where else None

@@ -210,15 +210,6 @@ class _Run:
                     f"Dhall imports {_id(node)}, which no scan of the sources showed",
                     hint="this is a defect of dhallmark: report it with the line that holds the import",
                 )
-        resolved = {(node.target, node.digest) for node in nodes}
-        sources = {self._file(node).path for node in nodes if node.local and node.mode == "code"}
-        for path, item in self.discovery.remotes():
-            if path in sources and item.has_alternative and (item.target, item.digest) not in resolved:
-                raise RenderError(
-                    f"{item.target} did not answer, and Dhall took the alternative",
-                    where=Location(file=path, line=item.line, column=item.column),
-                    hint="a release may not depend on which host answers: make the import available, or take it out",
-                )
         return nodes
 
     def _reachable(self, graph: Graph) -> frozenset[Node]:
