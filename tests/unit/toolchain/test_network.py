@@ -1,5 +1,6 @@
 """Engines get address ranges that nobody uses, and what they leave in the host's tables is found and nothing else."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 
 import pytest
@@ -121,9 +122,9 @@ def test_chains_are_listed_with_their_table() -> None:
 def test_only_the_engines_own_bridge_is_deleted(*, links: str, deletes: bool) -> None:
     ran: list[list[str]] = []
 
-    def run(arguments: list[str]) -> str:
-        ran.append(arguments)
-        return links if arguments[:2] == ["ip", "-o"] else ""
+    def run(arguments: Sequence[str]) -> str:
+        ran.append(list(arguments))
+        return links if ran[-1][:2] == ["ip", "-o"] else ""
 
     remove(Network(slot=0), run=run, chains_before=[])
     assert (["ip", "link", "delete", "dhm0x0"] in ran) is deletes
