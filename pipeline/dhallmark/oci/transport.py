@@ -49,8 +49,9 @@ class TooLongError(requests.exceptions.RequestException):
 class _Session(requests.Session):
     """A session whose requests end: timeouts, a deadline and a greatest size on every one; no redirects, no netrc."""
 
-    def __init__(self, *, timeout: float, deadline: float) -> None:
+    def __init__(self, *, timeout: float, deadline: float, ca: Path | None) -> None:
         super().__init__()
+        self._verify = str(ca) if ca else True
         self._timeout = timeout
         self._deadline = deadline
         # Registries may set cookies and then treat the client as a browser.
@@ -61,6 +62,8 @@ class _Session(requests.Session):
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # noqa: ANN401
         limit = kwargs.pop("limit", _DEFAULT_LIMIT)
+        # Given with each request: a session's own setting loses to REQUESTS_CA_BUNDLE.
+        kwargs.update(verify=self._verify)
         kwargs.update(timeout=(_CONNECT_TIMEOUT, self._timeout), allow_redirects=False, stream=True)
         end = time.monotonic() + self._deadline
         response = super().request(method, url, *args, **kwargs)
@@ -107,7 +110,7 @@ class Transport(oras.provider.Registry):  # type: ignore[misc]
         self.repository = repository
         self._plain_http = plain_http
         self._credentials = credentials
-        self.session = _Session(timeout=timeout, deadline=deadline)
+        self.session = _Session(timeout=timeout, deadline=deadline, ca=ca)
         self.auth.session = self.session
         if credentials is not None:
             self.auth.set_basic_auth(credentials.username, credentials.password)
@@ -181,8 +184,8 @@ class Transport(oras.provider.Registry):  # type: ignore[misc]
             try:
                 response = self._authorised(method, url, headers, data, limit)
             except requests.exceptions.ConnectionError as error:
-                # A timeout is not repeated: whoever waits has waited long enough.
-                if last or isinstance(error, requests.exceptions.Timeout):
+                # Not after a timeout: whoever waits has waited long enough. Nor does trust come by itself.
+                if last or isinstance(error, requests.exceptions.Timeout | requests.exceptions.SSLError):
                     raise RegistryError(_describe(error), method=method, url=_shown(url), hint=_HINT) from error
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise RegistryError(_describe(error), method=method, url=_shown(url), hint=_HINT) from error

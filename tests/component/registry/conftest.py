@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 _KINDS = ("referrers", "no-referrers", "distribution")
@@ -43,16 +42,20 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _serving(kind: str, folder: Path, *, port: int | None = None) -> Iterator[str]:
-    """A registry of `kind` that keeps its blobs in `folder`; yields host and port."""
+def _serving(kind: str, folder: Path, *, auth: str = "", tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """A registry of `kind` that keeps its blobs in `folder`; yields host and port.
+
+    `auth` is what distribution's configuration has there; `tls` its certificate and key.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or _free_port()
+    port = _free_port()
     if kind == "distribution":
         config = folder / "config.yaml"
         config.write_text(
             "version: 0.1\nlog: {level: error}\n"
             f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
-            f"http: {{addr: '127.0.0.1:{port}'}}\n"
+            f"http: {{addr: '127.0.0.1:{port}'{f', tls: {{certificate: {tls[0]}, key: {tls[1]}}}' if tls else ''}}}\n"
+            f"{f'auth: {auth}' if auth else ''}\n"
         )
         command = [_tool("distribution"), "serve", str(config)]
     else:
@@ -63,9 +66,9 @@ def _serving(kind: str, folder: Path, *, port: int | None = None) -> Iterator[st
     try:
         for _ in range(200):
             try:
-                if httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 200:
+                with socket.create_connection(("127.0.0.1", port), timeout=1):
                     break
-            except httpx.TransportError:
+            except OSError:
                 time.sleep(0.05)
         else:
             pytest.fail(f"{command[0]} did not start: {(folder / 'log').read_text()}")
