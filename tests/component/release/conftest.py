@@ -6,7 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,24 +85,35 @@ class Project:
         return self.lab.run(command, cwd=self.folder, check=check)
 
 
-def _make(folder: Path, lab: Lab, *, name: str) -> Project:
-    init(directory=folder, project=name, source=SOURCE, registry=lab.registry, ci=Platform.GITHUB, plain_http=True)
-    project = Project(folder=folder, lab=lab)
-    project.git("init", "--quiet", "--initial-branch", "main")
-    project.commit()
-    return project
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture(scope="session")
+def make_project(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
+    """Makes projects whose registry is the lab's, each with repositories of its own."""
+
+    def make(*, ci: Platform = Platform.GITHUB, source: str = SOURCE) -> Project:
+        folder = tmp_path_factory.mktemp("release") / "project"
+        name = f"p{secrets.token_hex(6)}"
+        init(directory=folder, project=name, source=source, registry=lab.registry, ci=ci, plain_http=True)
+        project = Project(folder=folder, lab=lab)
+        project.git("init", "--quiet", "--initial-branch", "main")
+        project.commit()
+        return project
+
+    return make
 
 
 @pytest.fixture
-def project(lab: Lab, tmp_path: Path) -> Project:
-    """A new project whose registry is the lab's, with repositories of the test's own."""
-    return _make(tmp_path / "project", lab, name=f"p{secrets.token_hex(6)}")
+def project(make_project: MakeProject) -> Project:
+    """A new project."""
+    return make_project()
 
 
 @pytest.fixture(scope="module")
-def released(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def released(make_project: MakeProject) -> Project:
     """A project that was released with a deploy tree. Tests only look at it."""
-    project = _make(tmp_path_factory.mktemp("released") / "project", lab, name=f"p{secrets.token_hex(6)}")
+    project = make_project()
     done = project.release("--deploy", str(project.deploy))
     assert done.returncode == 0, done.stderr
     return project

@@ -1,6 +1,9 @@
 """The CI templates: valid for their platforms, with the least rights, pinned, and one path for every kind of run."""
 
+import dataclasses
+import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from dhallmark.module import Dhallmark
+from dhallmark.module.release import Released
 
 TEMPLATES = Path(__file__).parents[3] / "ci" / "templates"
 GITHUB = TEMPLATES / "github" / "release.yml"
@@ -61,12 +67,18 @@ def test_expressions_reach_scripts_as_variables_only() -> None:
 
 
 def test_no_secret_stands_in_an_argument() -> None:
-    for script in scripts():
-        assert not re.search(r"\$\{?\w*(TOKEN|PASSWORD|SECRET)\w*", script), script
+    """Only the shell's own printf, whose arguments no other process can see, may be given a secret's value."""
+    given = [
+        command.split()[0]
+        for script in scripts()
+        for command in re.split(r"\||\n(?!\s)", script.replace("\\\n", " "))
+        if re.search(r"\$\{?\w*(TOKEN|PASSWORD|SECRET)\w*", command)
+    ]
+    assert given == ["printf"]
 
 
 def test_images_and_modules_are_parameters() -> None:
-    assert load(GITLAB)["release"]["image"] == "$DAGGER_IMAGE"
+    assert load(GITLAB)["release"]["image"] == "$RUNNER_IMAGE"
     for path in (GITHUB, GITLAB):
         assert "@sha256:" in path.read_text()
         assert "latest" not in path.read_text()
@@ -88,12 +100,40 @@ def test_a_release_is_never_cut_off_on_purpose() -> None:
     assert (job["resource_group"], job["interruptible"]) == ("release", False)
 
 
+def calls() -> list[list[str]]:
+    """The words of `dagger … call …` in both templates, GitHub's first."""
+    found = [
+        shlex.split(command)
+        for script in scripts()
+        for command in re.findall(r"^\S*dagger\S* (?:.*\\\n)*.*$", script, re.MULTILINE)
+    ]
+    assert len(found) == 2
+    return found
+
+
+def options(words: list[str]) -> set[str]:
+    return {word.removeprefix("--") for word in words if word.startswith("--")}
+
+
 def test_both_call_the_same_function_with_the_token_of_their_platform() -> None:
-    calls = [script for script in scripts() if " call " in script]
-    assert len(calls) == 2
-    for call in calls:
-        assert re.search(r"^\s+release \\$", call, re.MULTILINE)
-    assert "--github-token-url env:ACTIONS_ID_TOKEN_REQUEST_URL" in calls[0]
-    assert "--github-token env:ACTIONS_ID_TOKEN_REQUEST_TOKEN" in calls[0]
+    github, gitlab = calls()
+    assert options(github) == options(gitlab)
+    assert github[github.index("--token") + 1] == "cmd://$RUNNER_TEMP/oidc-token"
+    assert gitlab[gitlab.index("--token") + 1] == "env://SIGSTORE_ID_TOKEN"
     assert load(GITLAB)["release"]["id_tokens"] == {"SIGSTORE_ID_TOKEN": {"aud": "sigstore"}}
-    assert "--token env:SIGSTORE_ID_TOKEN" in calls[1]
+
+
+def test_the_calls_fit_the_function_of_the_module() -> None:
+    """Every option is a parameter, and every parameter without a default is given."""
+    constructor = {field.name for field in dataclasses.fields(Dhallmark)}
+    parameters = inspect.signature(Dhallmark.release).parameters
+    required = {name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty}
+    for words in calls():
+        split = words.index("release")
+        before, after = options(words[:split]) - {"mod"}, options(words[split:]) - {"path"}
+        assert {name.replace("-", "_") for name in before} <= constructor
+        given = {name.replace("-", "_") for name in after}
+        assert given <= set(parameters)
+        assert required - {"self"} <= given
+        assert words[-4:] == ["build", "export", "--path", "build"]
+        assert callable(Released.build)
