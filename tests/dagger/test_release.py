@@ -10,6 +10,7 @@ import pytest
 from dagger import dag
 
 from dhallmark.module import Lab
+from dhallmark.module.proof import FIRST_CONTROLS
 
 pytestmark = [pytest.mark.dagger, pytest.mark.anyio]
 
@@ -25,10 +26,23 @@ def claims(project: Path) -> list[str]:
             f"sha={head.stdout.strip()}"]  # fmt: skip
 
 
-async def test_release(lab: Lab, project: Path) -> None:
-    released = await lab.release(
-        source=dag.host().directory(str(project)), builder_id=BUILDER, claims=claims(project)
-    )
+async def test_release(lab: Lab, project: Path, tmp_path: Path) -> None:
+    released = await lab.release(source=dag.host().directory(str(project)), builder_id=BUILDER, claims=claims(project))
+
     published = json.loads(await released.digests())
+    verdicts = json.loads(await released.report())
     assert len(published["artifacts"]) == 48
-    assert "environments/" in await released.deploy().entries()
+    assert [verdict["outcome"] for verdict in verdicts["verdicts"]] == ["accepted"] * 48
+
+    reports = sorted(await released.controls().entries())
+    assert {name.partition(".")[0].partition("-")[0] for name in reports} == set(FIRST_CONTROLS)
+    for name in reports:
+        report = json.loads(await released.controls().file(name).contents())
+        assert [finding["status"] for finding in report["findings"] if finding["consumer"] == "dhallmark"] == ["passed"]
+        assert report["counts"]["failed"] == report["counts"]["indeterminate"] == 0
+
+    await released.deploy().export(str(tmp_path / "deploy"))
+    for environment in ("dev", "staging", "prod"):
+        root = tmp_path / "deploy" / "environments" / environment
+        assert (root / "Chart.yaml").is_file()
+        assert len(list(root.glob("charts/*/attestation.json"))) == 14

@@ -29,10 +29,15 @@ def bind(service: dagger.Service | None, *names: str) -> Binding | None:
     return None if service is None else Binding(service=service, names=names)
 
 
+def bindings(*optional: Binding | None) -> tuple[Binding, ...]:
+    """Those that there are."""
+    return tuple(one for one in optional if one is not None)
+
+
 @asynccontextmanager
-async def running(bindings: Sequence[Binding]) -> AsyncIterator[None]:
+async def running(bound: Sequence[Binding]) -> AsyncIterator[None]:
     """Keep services up: between two jobs the engine would stop them, and a registry of the lab would be empty again."""
-    services = {await binding.service.id(): binding.service for binding in bindings}.values()
+    services = {await binding.service.id(): binding.service for binding in bound}.values()
     for service in services:
         await service.start()
     try:
@@ -50,9 +55,9 @@ class Job:
     container: dagger.Container
     bindings: tuple[Binding, ...] = field(default=())
 
-    def bound(self, *bindings: Binding | None) -> Job:
+    def bound(self, *more: Binding | None) -> Job:
         """With services that the command can reach."""
-        return replace(self, bindings=(*self.bindings, *(binding for binding in bindings if binding is not None)))
+        return replace(self, bindings=(*self.bindings, *bindings(*more)))
 
     def directory(self, path: str, directory: dagger.Directory) -> Job:
         """With `directory` to read and write at `path`."""
@@ -76,15 +81,31 @@ class Job:
         return replace(self, container=self.container.with_env_variable(name, value))
 
     def run(
-        self, arguments: Sequence[str], *, fresh: bool = False, expect: dagger.ReturnType | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        fresh: bool = False,
+        output: str | None = None,
+        expect: dagger.ReturnType | None = None,
+        privileged: bool = False,
     ) -> dagger.Container:
-        """The container after `dhallmark ARGUMENTS`. `fresh` runs it even where the same was run before."""
+        """The container after `dhallmark ARGUMENTS`.
+
+        `fresh` runs it even where the same was run before. `output` is a file that takes the result, as JSON. `expect`
+        says which exit codes are no error; otherwise it is 0 alone.
+        """
         container = self.container
         for binding in self.bindings:
             for name in binding.names:
                 container = container.with_service_binding(name, binding.service)
         if fresh:
             container = container.with_env_variable("DHALLMARK_NONCE", uuid.uuid4().hex)
+        command = ["dhallmark", *arguments]
+        if output is not None:
+            command += ["--output", "json"]
         return container.with_exec(
-            ["dhallmark", *arguments], expect=dagger.ReturnType.SUCCESS if expect is None else expect
+            command,
+            redirect_stdout=output or "",
+            expect=dagger.ReturnType.SUCCESS if expect is None else expect,
+            insecure_root_capabilities=privileged,
         )

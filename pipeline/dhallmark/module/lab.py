@@ -9,11 +9,14 @@ import dagger
 from dagger import Doc, dag
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
-from dhallmark.module.options import AllowDirty, BuilderId, ConfigPath, Source, Tree
+from dhallmark.module.options import AllowDirty, BuilderId, ConfigPath, Controls, Source, Tree
+from dhallmark.module.proof import FIRST_CONTROLS, Forge
 from dhallmark.module.release import Released, Trust, release
 from dhallmark.module.steps import Builder, Project
 
 HOST = "lab.dhallmark.test"
+CONTROLS_HOST = "controls.dhallmark.test"
+"""The name of a lab that only signs mutants, beside one that may have the other name."""
 PACKAGES_HOST = "packages.dhallmark.test"
 _LAB = "/lab"
 _TOOLS = "/opt/tools"
@@ -28,11 +31,12 @@ class Lab:
     image: dagger.Container
     tools: dagger.Directory
     packages: dagger.Directory | None = None
+    host: str = HOST
 
     @function
     def directory(self) -> Annotated[dagger.Directory, Doc("Keys, settings and trust files. The keys are the lab's.")]:
         """The lab's directory: its keys and trust files. One per engine cache."""
-        return Job(container=self.image).run(["lab", "init", "--out", _LAB, "--hostname", HOST]).directory(_LAB)
+        return Job(container=self.image).run(["lab", "init", "--out", _LAB, "--hostname", self.host]).directory(_LAB)
 
     @function
     def service(self) -> dagger.Service:
@@ -78,12 +82,12 @@ class Lab:
     @function
     def registry(self) -> str:
         """Host and port of the registry that has the referrers API, as containers bound to the lab see it."""
-        return f"{HOST}:5000"
+        return f"{self.host}:5000"
 
     @function
     def registry_fallback(self) -> str:
         """Host and port of the registry that answers the referrers API with 404."""
-        return f"{HOST}:5001"
+        return f"{self.host}:5001"
 
     @fresh
     async def release(
@@ -94,17 +98,21 @@ class Lab:
         config: ConfigPath = "dhallmark.yaml",
         claims: Annotated[list[str] | None, Doc("Claims of the token, as NAME=TEXT: who signs.")] = None,
         allow_dirty: AllowDirty = False,
+        controls: Controls = list(FIRST_CONTROLS),  # noqa: B006
         tree: Tree = None,
     ) -> Released:
         """Release into the lab: dhallmark.yaml must name lab.dhallmark.test:5000, with plainHttp, as its registry."""
+        forge = self.forge()
         project = Project(
-            image=self.image,
-            source=source,
-            config=config,
-            allow_dirty=allow_dirty,
-            bindings=(Binding(service=self.service(), names=(HOST, PACKAGES_HOST)),),
+            image=self.image, source=source, config=config, allow_dirty=allow_dirty, bindings=(forge.binding,)
         )
         trust = Trust(
             token=partial(self.token, claims=claims), trust_config=self.trust_config(), trusted_root=self.trusted_root()
         )
-        return await release(project, trust, builder=Builder(id=builder_id), tree=tree)
+        return await release(project, trust, builder=Builder(id=builder_id), forge=forge, only=controls, tree=tree)
+
+    def forge(self) -> Forge:
+        """The lab as the signer of mutants, under the names that containers know it by."""
+        names = (self.host, PACKAGES_HOST) if self.packages is not None else (self.host,)
+        binding = Binding(service=self.service(), names=names)
+        return Forge(lab=self.directory(), binding=binding, tools=self.tools)

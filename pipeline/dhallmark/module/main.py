@@ -7,21 +7,26 @@ from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
-from dhallmark.module import image, steps
+from dhallmark.module import image, proof, steps
 from dhallmark.module.declare import fresh, function, object_type
-from dhallmark.module.job import bind
-from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
+from dhallmark.module.job import bind, bindings, running
+from dhallmark.module.lab import CONTROLS_HOST, HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AllowDirty,
     AttestedBuild,
     BuilderId,
     ConfigPath,
+    Controls,
     InvocationId,
+    OptionalTrustedRoot,
     PackagedBuild,
     Packages,
     PackagesHost,
+    PlainHttp,
     PlannedBuild,
+    PolicyFile,
     PublishedBuild,
+    References,
     Registry,
     RegistryConfig,
     RegistryHost,
@@ -38,6 +43,7 @@ from dhallmark.module.options import (
     TrustConfig,
     TrustedRoot,
 )
+from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier
 from dhallmark.module.release import Released, Trust, release
 from dhallmark.module.steps import Builder, Project
 
@@ -197,7 +203,7 @@ class Dhallmark:
         source: Source,
         build: SignedBuild,
         config: ConfigPath = "dhallmark.yaml",
-        trusted_root: TrustedRoot = None,
+        trusted_root: OptionalTrustedRoot = None,
         registry: Registry = None,
         registry_host: RegistryHost = HOST,
         registry_config: RegistryConfig = None,
@@ -219,17 +225,63 @@ class Dhallmark:
         return steps.gitops(await self._project(source, config), build, tree=tree)
 
     @fresh
+    async def verify(
+        self,
+        *,
+        references: References,
+        policy: PolicyFile,
+        trusted_root: TrustedRoot,
+        tree: Tree = None,
+        plain_http: PlainHttp = False,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+    ) -> str:
+        """Verify artifacts in a clean container; fails unless everything is accepted."""
+        verifier = Verifier(
+            image=await self.ci_image(),
+            policy=policy,
+            trusted_root=trusted_root,
+            plain_http=plain_http,
+            bindings=bindings(bind(registry, registry_host)),
+        )
+        return await proof.verify(verifier, references=references, tree=tree).stdout()
+
+    @fresh
+    async def controls(
+        self,
+        *,
+        reference: Annotated[str, Doc("The good artifact: REGISTRY/REPOSITORY@sha256:…")],
+        policy: PolicyFile,
+        trusted_root: TrustedRoot,
+        only: Annotated[list[str] | None, Doc("The controls to run, by id. All of them otherwise.")] = None,
+        plain_http: PlainHttp = False,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+    ) -> Annotated[dagger.Directory, Doc("One JSON report for each control.")]:
+        """Show that tampered copies are refused, each in a container of its own; fails unless every one is."""
+        verifier = Verifier(
+            image=await self.ci_image(),
+            policy=policy,
+            trusted_root=trusted_root,
+            plain_http=plain_http,
+            bindings=bindings(bind(registry, registry_host)),
+        )
+        forge = await self._forge()
+        async with running((*verifier.bindings, forge.binding)):
+            return await proof.controls(verifier, reference=reference, only=only or [], forge=forge)
+
+    @fresh
     async def release(
         self,
         *,
         source: Source,
         token: Token,
         builder_id: BuilderId,
+        trusted_root: TrustedRoot,
         config: ConfigPath = "dhallmark.yaml",
         invocation_id: InvocationId = None,
         allow_dirty: AllowDirty = False,
         trust_config: TrustConfig = None,
-        trusted_root: TrustedRoot = None,
         sigstore: Sigstore = None,
         sigstore_host: SigstoreHost = HOST,
         registry: Registry = None,
@@ -237,23 +289,30 @@ class Dhallmark:
         registry_config: RegistryConfig = None,
         packages: Packages = None,
         packages_host: PackagesHost = PACKAGES_HOST,
+        controls: Controls = list(FIRST_CONTROLS),  # noqa: B006
         tree: Tree = None,
     ) -> Released:
-        """Do all steps in order: plan, resolve, render, package, push, attest, sign, publish, deploy tree."""
-        project = await self._project(source, config, allow_dirty=allow_dirty)
-        project = project.with_bindings(
-            bind(packages, packages_host), bind(registry, registry_host), bind(sigstore, sigstore_host)
-        )
+        """Do all steps in order, from the plan to verified artifacts, refused controls and the deploy tree."""
 
         async def given() -> dagger.Secret:
             return token
 
+        project = await self._project(source, config, allow_dirty=allow_dirty)
+        project = project.with_bindings(
+            bind(packages, packages_host), bind(registry, registry_host), bind(sigstore, sigstore_host)
+        )
+        trust = Trust(token=given, trust_config=trust_config, trusted_root=trusted_root, credentials=registry_config)
         return await release(
             project,
-            Trust(token=given, trust_config=trust_config, trusted_root=trusted_root, credentials=registry_config),
+            trust,
             builder=Builder(id=builder_id, invocation=invocation_id),
+            forge=await self._forge(),
+            only=controls,
             tree=tree,
         )
+
+    async def _forge(self) -> Forge:
+        return Lab(image=await self.ci_image(), tools=self._tools(), host=CONTROLS_HOST).forge()
 
     async def _project(
         self, source: dagger.Directory, config: str, *, shard: str | None = None, allow_dirty: bool = False

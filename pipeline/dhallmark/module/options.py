@@ -37,11 +37,18 @@ SignedBuild = Annotated[dagger.Directory, Doc("The build directory, as sign left
 PublishedBuild = Annotated[dagger.Directory, Doc("The build directory, as publish left it.")]
 BuilderId = Annotated[str, Doc("URI of the builder, as the policy lists it: in CI, that of the workflow at its ref.")]
 InvocationId = Annotated[str | None, Doc("URI of this run, for the provenance.")]
+Controls = Annotated[list[str], Doc("The controls to run, by id. The first six where this is not given.")]
+References = Annotated[list[str], Doc("REGISTRY/REPOSITORY@sha256:… or REGISTRY/REPOSITORY:TAG.")]
+PolicyFile = Annotated[dagger.File, Doc("The policy file.")]
+PlainHttp = Annotated[bool, Doc("Read from a registry without TLS.")]
 Tree = Annotated[dagger.Directory | None, Doc("The deploy repository as it stands; a new tree otherwise.")]
 Token = Annotated[dagger.Secret, Doc("The OIDC token that the certificate is asked for with; audience sigstore.")]
 TrustConfig = Annotated[
     dagger.File | None, Doc("Sigstore ClientTrustConfig of a private instance. The public instance otherwise.")
 ]
-TrustedRoot = Annotated[dagger.File | None, Doc("Sigstore trusted_root.json. The public instance's otherwise.")]
+TrustedRoot = Annotated[dagger.File, Doc("A Sigstore trusted_root.json.")]
+OptionalTrustedRoot = Annotated[
+    dagger.File | None, Doc("A Sigstore trusted_root.json. That of the instance that signs otherwise.")
+]
 Sigstore = Annotated[dagger.Service | None, Doc("A private Sigstore, where it is a service of this session.")]
 SigstoreHost = Annotated[str, Doc("The name under which the trust config knows that service.")]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated
 
 import dagger
 from dagger import Doc
+from dhallmark.config.load import parse_config
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
 from dhallmark.module.job import running
+from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier, controls, verify
 from dhallmark.module.steps import Builder, Project
 
 
@@ -20,6 +24,16 @@ class Released:
 
     build_directory: dagger.Directory
     deploy_tree: dagger.Directory
+
+    @function
+    async def report(self) -> str:
+        """The verdicts on what was published, as JSON: every artifact, every check."""
+        return await self.build_directory.file("verdicts.json").contents()
+
+    @function
+    def controls(self) -> Annotated[dagger.Directory, Doc("One JSON report for each control.")]:
+        """What the consumers said of tampered copies."""
+        return self.build_directory.directory("controls")
 
     @function
     def build(self) -> Annotated[dagger.Directory, Doc("plan.json … publish.json, links, statements, bundles.")]:
@@ -44,26 +58,51 @@ class Trust:
     token: Callable[[], Awaitable[dagger.Secret]]
     """Asked when signing starts: a token lives for minutes."""
     trust_config: dagger.File | None
-    trusted_root: dagger.File | None
+    trusted_root: dagger.File
     credentials: dagger.Secret | None = None
 
 
-async def package(project: Project, *, plan: dagger.Directory | None = None) -> dagger.Directory:
+async def package(project: Project) -> dagger.Directory:
     """Plan, resolve, render and package: all that a repeated release takes from the engine's cache."""
-    build = plan or steps.plan(project)
+    build = steps.plan(project)
     for name in ("resolve", "render"):
         build = steps.recorded(project, name, build)
     return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
 
 
-async def release(project: Project, trust: Trust, *, builder: Builder, tree: dagger.Directory | None) -> Released:
-    """Do all steps in order. Any step that fails ends it; the tags are moved by `publish`, last of all."""
-    async with running(project.bindings):
+async def release(
+    project: Project,
+    trust: Trust,
+    *,
+    builder: Builder,
+    forge: Forge,
+    only: Sequence[str] = FIRST_CONTROLS,
+    tree: dagger.Directory | None,
+) -> Released:
+    """Do all steps in order. Any step that fails ends it; tags are moved by `publish` alone."""
+    settings = parse_config((await project.source.file(project.config).contents()).encode(), file=project.config)
+    verifier = Verifier(
+        image=project.image,
+        policy=project.source.file(str(PurePosixPath(project.config).parent / settings.policy)),
+        trusted_root=trust.trusted_root,
+        plain_http=settings.publish.plain_http,
+        bindings=project.bindings,
+    )
+    async with running((*project.bindings, forge.binding)):
         build = await package(project)
         build = await steps.push(project, build, credentials=trust.credentials).sync()
         build = await steps.attest(project, build, builder=builder).sync()
         build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
         build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
         build = await build.sync()
-        deploy = await steps.gitops(project, build, tree=tree).sync()
-    return Released(build_directory=build, deploy_tree=deploy)
+        references = await _published(build)
+        verified = await verify(verifier, references=references, output="/verdicts.json").sync()
+        reports = await controls(verifier, reference=references[0], only=only, forge=forge)
+    build = build.with_file("verdicts.json", verified.file("/verdicts.json")).with_directory("controls", reports)
+    return Released(build_directory=build, deploy_tree=await steps.gitops(project, build, tree=tree).sync())
+
+
+async def _published(build: dagger.Directory) -> list[str]:
+    """What `publish` moved tags to: every artifact by digest, where consumers read it."""
+    record = json.loads(await build.file("publish.json").contents())
+    return [f"{one['repository']}@{one['digest']}" for one in record["artifacts"]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import dagger
-from dhallmark.module.job import BUILD, SOURCE, Binding, Job
+from dhallmark.module.job import BUILD, SOURCE, Binding, Job, bindings
 
 RecordedStep = Literal["resolve", "render", "package"]
 
@@ -39,9 +39,9 @@ class Project:
         """Which shard."""
         return [] if self.shard is None else ["--shard", self.shard]
 
-    def with_bindings(self, *bindings: Binding | None) -> Project:
+    def with_bindings(self, *more: Binding | None) -> Project:
         """The project with further services."""
-        return replace(self, bindings=(*self.bindings, *(one for one in bindings if one is not None)))
+        return replace(self, bindings=(*self.bindings, *bindings(*more)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
