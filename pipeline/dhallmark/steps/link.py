@@ -136,10 +136,15 @@ def record_step(
                 )
             except OSError as error:
                 raise ToolError(f"step {name}: {error.strerror or error}", command=tuple(command)) from error
-        recorded = metadata.get_payload()
-        status = recorded.byproducts["return-value"]
-        if status != 0:
+            except ValueError as error:
+                # in-toto looks for the products of a failed command, too, and a folder that is not there is an error.
+                failure, metadata = error, None
+            status = listener.status
+        if status:
             raise _failed(name, recorded_command or command, status=status, stderr=listener.tail)
+        if metadata is None:
+            raise InputError(f"step {name} did not make all of its products") from failure
+        recorded = metadata.get_payload()
         require_all(before, recorded.materials)
         require_all(list_names(view, products), recorded.products)
         for folder in covered:

@@ -8,7 +8,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import anyio
@@ -92,7 +92,7 @@ def test_cosign_accepts_a_bundle(lab: Lab, build: Path, tmp_path: Path) -> None:
     artifact = tmp_path / "artifact"
     artifact.write_bytes(b"artifact")
     sign(lab, build)
-    verify = [
+    verify: list[str | Path] = [
         "cosign", "verify-blob-attestation", "--new-bundle-format", "--type", COSIGN_SIGN_V1,
         "--trusted-root", lab.trusted_root(), "--bundle", build / "bundles" / "dev" / "web" / "sign.sigstore.json",
         "--certificate-identity", _SUBJECT, "--certificate-oidc-issuer", _ISSUER, artifact,
@@ -281,8 +281,8 @@ def test_a_certificate_that_expires_before_the_end_is_named(
 
     class Later(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.now(tz) + timedelta(minutes=11)
+        def now(cls, tz: tzinfo | None = None) -> Later:
+            return cls.fromtimestamp(datetime.now(tz).timestamp() + 11 * 60, tz)
 
     async def main() -> None:
         services = open_services(ClientTrustConfig.from_json(lab.trust_config().read_text()))

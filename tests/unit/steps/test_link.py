@@ -151,6 +151,18 @@ def test_a_failed_step_fails_alike_and_leaves_no_link(tmp_path: Path, status: in
     assert not (project / "build" / "links" / "render.link").exists()
 
 
+@pytest.mark.parametrize("products", [["build/render"], ["dir:build/render/dev"]])
+def test_a_step_that_fails_before_it_made_anything_says_why(tmp_path: Path, products: list[str]) -> None:
+    with pytest.raises(ToolError) as caught:
+        record(make_project(tmp_path / "p"), "exit 4", products=products)
+    assert caught.value.exit_code is ExitCode.INPUT
+
+
+def test_a_step_that_succeeds_without_a_product_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="products"):
+        record(make_project(tmp_path / "p"), "true", products=["dir:build/render/dev"])
+
+
 def test_a_command_that_is_missing_is_a_failure_of_the_step(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p")
     with pytest.raises(ToolError) as caught:
