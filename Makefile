@@ -40,7 +40,7 @@ unit: ## Tests that need nothing but Python
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
 	@$(TOOLS)
-	$(PYTHON) -m coverage run -m pytest tests/component $(PYTEST_ARGS)
+	$(PYTHON) -m coverage run -m pytest tests/component tests/docs $(PYTEST_ARGS)
 
 .PHONY: dagger
 dagger: tools ## Tests against a real Dagger engine
