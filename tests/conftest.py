@@ -9,6 +9,7 @@ from pathlib import Path
 import cbor2
 import pytest
 
+from dhallmark import strictjson
 from dhallmark.config.model import Config
 from dhallmark.digest import Digest
 from dhallmark.files import write_atomic
@@ -30,32 +31,30 @@ _CACHED = b"\x83\x01\x02\x03"
 VALUES = b"greeting: hello\n"
 
 
-def _config(version: str, registry: str) -> Config:
-    return Config.model_validate(
-        {
-            "schemaVersion": 1,
-            "project": "acme",
-            "version": version,
-            "source": {"repository": "https://git.example/acme/platform"},
-            "layers": ["platform", "services"],
-            "environments": {"dev": {}, "prod": {"namespace": "live"}},
-            "applications": {
-                "net": {"entry": "apps/net.dhall", "layer": "platform"},
-                "web": {
-                    "entry": "apps/web.dhall",
-                    "layer": "services",
-                    "chart": {"description": "The web", "values": "apps/web.yaml"},
-                },
+def _settings(version: str, registry: str) -> dict[str, object]:
+    return {
+        "schemaVersion": 1,
+        "project": "acme",
+        "version": version,
+        "source": {"repository": "https://git.example/acme/platform"},
+        "layers": ["platform", "services"],
+        "environments": {"dev": {}, "prod": {"namespace": "live"}},
+        "applications": {
+            "net": {"entry": "apps/net.dhall", "layer": "platform"},
+            "web": {
+                "entry": "apps/web.dhall",
+                "layer": "services",
+                "chart": {"description": "The web", "values": "apps/web.yaml"},
             },
-            "publish": {
-                "registry": registry,
-                "repository": "acme/charts",
-                "staging": "acme/staging",
-                "plainHttp": True,
-            },
-            "policy": "policy.yaml",
-        }
-    )
+        },
+        "publish": {
+            "registry": registry,
+            "repository": "acme/charts",
+            "staging": "acme/staging",
+            "plainHttp": True,
+        },
+        "policy": "policy.yaml",
+    }
 
 
 def _normal_form(application: str, environment: str) -> bytes:
@@ -80,12 +79,13 @@ def make_small_release() -> Callable[..., SmallRelease]:
         from dhallmark.render.render import render
 
         root, build = directory / "project", directory / "build"
-        plan = make_plan(_config(version, registry), shard=Shard.parse(shard))
+        settings = _settings(version, registry)
+        plan = make_plan(Config.model_validate(settings), shard=Shard.parse(shard))
         sources = {"apps/net.dhall": _ENTRY, "apps/web.dhall": _ENTRY, "apps/lib.dhall": _LIB}
         for name, content in {
             **sources,
             "apps/web.yaml": VALUES,
-            "dhallmark.yaml": b"# configuration\n",
+            "dhallmark.yaml": strictjson.dump(settings),
             "policy.yaml": b"# policy\n",
         }.items():
             write_atomic(root / name, content)
