@@ -129,7 +129,12 @@ def test_publish_before_signing_says_what_to_run(release: Release, tmp_path: Pat
         )
     )
     root = tmp_path / "trusted_root.json"
-    nobody = {"tlogs": [], "ctlogs": [], "certificateAuthorities": [], "timestampAuthorities": []}
+    nobody: dict[str, list[object]] = {
+        "tlogs": [],
+        "ctlogs": [],
+        "certificateAuthorities": [],
+        "timestampAuthorities": [],
+    }
     root.write_text(json.dumps({"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", **nobody}))
     code, error, _ = dhallmark("publish", *options(release), "--trusted-root", root)
     assert code is ExitCode.INPUT
