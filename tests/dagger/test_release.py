@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dagger import dag
 
+from dagger import dag
 from dhallmark.module import Lab
 from dhallmark.module.proof import FIRST_CONTROLS
 

@@ -139,6 +139,17 @@ class Dhallmark:
         return steps.recorded(await self._project(source, config, shard=shard), "render", build)
 
     @function
+    async def merge(
+        self,
+        *,
+        source: Source,
+        shards: Annotated[list[dagger.Directory], Doc("The shards' build directories, as render left them.")],
+        config: ConfigPath = "dhallmark.yaml",
+    ) -> Annotated[dagger.Directory, Doc("The build directory of an undivided run, byte for byte.")]:
+        """Merge what shards resolved and rendered, on this engine or on others."""
+        return steps.merge(await self._project(source, config), shards)
+
+    @function
     async def package(
         self,
         *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -71,6 +72,16 @@ def recorded(project: Project, step: RecordedStep, build: dagger.Directory, *, e
     if epoch:
         job = job.variable("SOURCE_DATE_EPOCH", epoch)
     return job.run(["step", step, *project.options(), *project.part()]).directory(BUILD)
+
+
+def merge(project: Project, shards: Sequence[dagger.Directory]) -> dagger.Directory:
+    """`dhallmark merge`: the build directories of shards as that of an undivided run."""
+    job = project.job()
+    places = [f"/shards/{number}" for number in range(1, len(shards) + 1)]
+    for place, shard in zip(places, shards, strict=True):
+        job = job.mounted(place, shard)
+    arguments = ["merge", *places, "--into", BUILD, "--config", f"{SOURCE}/{project.config}"]
+    return job.run(arguments).directory(BUILD)
 
 
 async def commit_time(project: Project) -> str:

@@ -1,0 +1,65 @@
+"""What the module declares, read from the classes themselves."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_type_hints
+
+import pytest
+from dagger.mod import default_module
+from dagger.mod._resolver import Function
+
+from dagger import Doc
+from dhallmark.cli.release import FIRST_CONTROLS as OF_THE_COMMAND
+from dhallmark.module import Dhallmark, Lab, Released
+from dhallmark.module.proof import FIRST_CONTROLS
+
+NEVER_CACHED = {
+    (Dhallmark, "push"),
+    (Dhallmark, "sign"),
+    (Dhallmark, "publish"),
+    (Dhallmark, "verify"),
+    (Dhallmark, "controls"),
+    (Dhallmark, "release"),
+    (Lab, "token"),
+    (Lab, "release"),
+}
+"""What signs, writes to a registry, or says how things are now (DESIGN, decision 7)."""
+FUNCTIONS = [
+    (kind, name, function)
+    for kind in (Dhallmark, Lab, Released)
+    for name, function in default_module().get_object(kind.__name__).functions.items()
+]
+
+
+def identify(value: object) -> str | None:
+    return value.__name__ if isinstance(value, type) else value if isinstance(value, str) else None
+
+
+@pytest.mark.parametrize(("kind", "name", "function"), FUNCTIONS, ids=identify)
+def test_every_function_has_a_line_of_documentation(kind: type, name: str, function: Function) -> None:
+    assert inspect.getdoc(getattr(kind, function.original_name))
+
+
+@pytest.mark.parametrize(("kind", "name", "function"), FUNCTIONS, ids=identify)
+def test_every_argument_is_described_and_given_by_name(kind: type, name: str, function: Function) -> None:
+    method = getattr(kind, function.original_name)
+    hints = get_type_hints(method, include_extras=True)
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, parameter.name
+        metadata = getattr(hints[parameter.name], "__metadata__", ())
+        assert any(isinstance(one, Doc) for one in metadata), parameter.name
+
+
+def test_what_signs_or_judges_is_never_taken_from_a_cache() -> None:
+    found = {
+        (kind, function.original_name)
+        for kind in (Dhallmark, Lab, Released)
+        for function in default_module().get_object(kind.__name__).functions.values()
+        if function.cache_policy == "never"
+    }
+    assert found == NEVER_CACHED
+
+
+def test_module_and_command_begin_with_the_same_controls() -> None:
+    assert FIRST_CONTROLS == OF_THE_COMMAND

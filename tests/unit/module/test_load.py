@@ -1,0 +1,45 @@
+"""Loading the module is what an engine does at every call, so it must stay light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = Path(__file__).parents[3] / "pipeline"
+HEAVY = ("sigstore", "in_toto", "oras", "cyclopts", "rich.console", "cryptography", "tuf", "re2")
+_PROGRAM = """
+import sys
+import dagger
+before = set(sys.modules)
+import dhallmark.module
+print("\\n".join(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> list[str]:
+    """The modules that `import dhallmark.module` adds to those of dagger itself."""
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        env={"PYTHONPATH": str(PIPELINE), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return run.stdout.split()
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_no_heavy_library_is_loaded(loaded: list[str], package: str) -> None:
+    assert not [name for name in loaded if name == package or name.startswith(f"{package}.")]
+
+
+def test_of_dhallmark_only_the_functions_and_the_typed_configuration_are_loaded(loaded: list[str]) -> None:
+    own = {name for name in loaded if name.partition(".")[0] == "dhallmark"}
+    allowed = {"dhallmark", "dhallmark.errors", "dhallmark.identity"}
+    assert {name for name in own - allowed if name.split(".")[1] not in {"module", "config"}} == set()
+    assert "dhallmark.module.main" in own
