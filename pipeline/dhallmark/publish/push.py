@@ -22,7 +22,7 @@ from dhallmark.publish.model import Pushed
 
 FOLDER: Final = "publish"
 """Where the records stand in a build directory."""
-CONCURRENCY: Final = 4
+CONCURRENCY: Final = 12
 """Artifacts at a time; the client limits the requests."""
 
 
