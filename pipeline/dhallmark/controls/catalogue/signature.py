@@ -54,7 +54,7 @@ CONTROLS = (
         expect=by_all(Reason.SIGNATURE_NONE),
     ),
     Control(
-        id="S2",
+        id="S2-repacked",
         group=Group.SIGNATURE,
         title="tampered chart: one bit of the archive flipped, signatures carried along",
         flaw="Someone with write access to the registry changes what is deployed.",

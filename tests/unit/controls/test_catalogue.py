@@ -1,0 +1,73 @@
+"""The catalogue: what each control must say of itself, and how controls are chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from dhallmark.control import Control, Group
+from dhallmark.controls.case import Case
+from dhallmark.controls.catalogue import CONTROLS, select
+from dhallmark.controls.consumers import CONSUMERS, make_consumer
+from dhallmark.errors import UsageError
+from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.verdict import Outcome
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def test_ids_are_unique_and_none_is_the_family_of_another() -> None:
+    ids = [control.id for control in CONTROLS]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & {name.partition("-")[0] for name in ids if "-" in name}
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.id)
+def test_a_control_says_what_each_consumer_must_answer(control: Control) -> None:
+    assert control.title
+    assert control.flaw
+    assert set(control.expect) <= set(CONSUMERS)
+    assert control.expect["dhallmark"].outcome is not Outcome.ACCEPTED
+    for expectation in control.expect.values():
+        accepted = expectation.outcome is Outcome.ACCEPTED
+        assert (expectation.reason is None) is accepted
+        assert bool(expectation.out_of_scope) is accepted
+        if expectation.reason is not None:
+            indeterminate = CATALOGUE[expectation.reason].indeterminate
+            assert (expectation.outcome is Outcome.INDETERMINATE) is indeterminate
+    case = Case.of(control, reference=f"r.test/web@{DIGEST}", subject_name="r.test/web", good=DIGEST, mutant=DIGEST)
+    assert Case.model_validate(case.model_dump(mode="json", by_alias=True)) == case
+
+
+@pytest.mark.parametrize(
+    ("only", "groups", "ids"),
+    [
+        (("S1",), (), ["S1"]),
+        (("S2",), (), ["S2-repacked", "S2-served"]),
+        (("P1-other",), (), ["P1-other"]),
+        ((), (Group.CERTIFICATE,), ["C1", "C2"]),
+        (("S1",), (Group.CERTIFICATE,), ["S1", "C1", "C2"]),
+        ((), (), [control.id for control in CONTROLS]),
+        ((), (Group.GITOPS,), []),
+    ],
+)
+def test_controls_are_chosen_by_id_family_and_group(
+    only: tuple[str, ...], groups: tuple[Group, ...], ids: list[str]
+) -> None:
+    assert [control.id for control in select(only=only, groups=groups)] == ids
+
+
+def test_what_does_not_exist_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="S99"):
+        select(only=["S1", "S99"])
+    with pytest.raises(UsageError, match="kyverno"):
+        make_consumer("kyverno")
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_a_consumer_knows_its_name(name: str) -> None:
+    assert make_consumer(name).name == name
+
+
+def test_every_reason_has_a_line_on_what_it_means_and_what_to_do() -> None:
+    assert set(CATALOGUE) == set(Reason)
+    assert all(info.summary and info.remedy for info in CATALOGUE.values())
