@@ -109,7 +109,7 @@ def _judge(
     container = image.with_mounted_directory(_CASES, case).with_mounted_directory(_TOOLS, tools)
     container = container.with_env_variable("PATH", f"{_TOOLS}:${{PATH}}", expand=True)
     return Job(container=container).run(
-        ["controls", "--prepared", _CASES, "--case", name],
+        ["controls", "--prepared", _CASES, "--only", name],
         fresh=True,
         output="/report.json",
         expect=dagger.ReturnType.ANY,
