@@ -8,9 +8,11 @@ Tags for shared references could make a short text stand for an endless one.
 
 from __future__ import annotations
 
+import gc
 import io
-from collections.abc import Sequence
-from itertools import pairwise
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import cbor2
@@ -46,6 +48,18 @@ def _decoder(stream: io.BytesIO) -> cbor2.CBORDecoder:
     )
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the cycle collector from walking, over and over, millions of containers that hold no cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def decode(content: bytes, *, what: str) -> Any:  # noqa: ANN401
     """The raw expression that `content` encodes: lists, dicts, text and numbers as the standard lays them out.
 
@@ -54,7 +68,8 @@ def decode(content: bytes, *, what: str) -> Any:  # noqa: ANN401
     _check_size(content, what)
     stream = io.BytesIO(content)
     try:
-        value = _decoder(stream).decode()
+        with _no_collection():
+            value = _decoder(stream).decode()
     except (cbor2.CBORError, ValueError, RecursionError, OverflowError, ArithmeticError, MemoryError) as error:
         raise RenderError(f"{what}: not an encoding that Dhall writes: {error}") from error
     if stream.tell() != len(content):
@@ -62,33 +77,40 @@ def decode(content: bytes, *, what: str) -> Any:  # noqa: ANN401
     return value
 
 
-def split_record(content: bytes, names: Sequence[str], *, what: str) -> dict[str, bytes]:
-    """The fields `names` of an encoded record literal, each with the bytes of its own encoding.
+def field_names(prefix: str, count: int) -> list[str]:
+    """The names of the fields that `split_record` finds again. `prefix` must be one that no source can hold."""
+    return [f"{prefix}{index:06}" for index in range(count)]
 
-    The names are in the order of the encoding (by code point), and each must stand once in all of `content`: the caller
-    makes them up so that no source can hold them. That cuts megabytes without decoding them.
+
+def split_record(content: bytes, names: Sequence[str], *, prefix: str, what: str) -> list[bytes]:
+    """The fields `names` (`field_names`) of an encoded record literal, each as the bytes of its own encoding.
+
+    Their prefix stands nowhere else in `content`, so the record can be cut without decoding megabytes.
     The SHA-256 of a field's bytes is the semantic hash of that field, as `dhall hash` gives it: the encoding of a
     closed normal form does not depend on where it stands. Raises RenderError.
     """
     _check_size(content, what)
+    keys = [cbor2.dumps(name) for name in names]
+    # A key begins with the header of its text, before the prefix.
+    lead = keys[0].index(prefix.encode()) if keys else 0
+    starts = [match.start() - lead for match in re.finditer(re.escape(prefix.encode()), content)]
+    ends = [*starts[1:], len(content)]
     # [8, {…}]: an array of two, the number 8, then the header of a map of that many pairs (RFC 8949, section 3.1).
     head = b"\x82\x08" + _map_header(len(names))
-    keys = [cbor2.dumps(name) for name in names]
-    starts = [content.find(key) for key in keys]
-    ends = [*starts[1:], len(content)]
-    ordered = (
-        bool(starts) and starts[0] == len(head) and all(start < end for start, end in pairwise([*starts, ends[-1]]))
-    )
-    if not content.startswith(head) or not ordered or any(content.count(key) != 1 for key in keys):
+    whole = content.startswith(head) and len(starts) == len(keys) > 0 and starts[0] == len(head)
+    if not whole or not all(content.startswith(key, start) for key, start in zip(keys, starts, strict=True)):
         raise RenderError(f"{what}: not the record that Dhall was asked for")
-    return {
-        name: content[start + len(key) : end] for name, key, start, end in zip(names, keys, starts, ends, strict=True)
-    }
+    fields = [content[start + len(key) : end] for key, start, end in zip(keys, starts, ends, strict=True)]
+    if not all(fields):
+        raise RenderError(f"{what}: a field without a value")
+    return fields
 
 
 def _map_header(length: int) -> bytes:
-    empty = cbor2.dumps(dict.fromkeys(range(length)))
-    return empty[: len(empty) - sum(len(cbor2.dumps(index)) + 1 for index in range(length))]
+    if length < 24:  # noqa: PLR2004 - the length itself
+        return bytes([0xA0 | length])
+    size = 1 if length < 1 << 8 else 2 if length < 1 << 16 else 4
+    return bytes([{1: 0xB8, 2: 0xB9, 4: 0xBA}[size]]) + length.to_bytes(size, "big")
 
 
 def _check_size(content: bytes, what: str) -> None:

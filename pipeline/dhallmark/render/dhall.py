@@ -29,6 +29,11 @@ _TRANSPORT = tuple(
 )
 """How a remote import is fetched. What is fetched is fixed by its hash, so these change no result."""
 _MEGABYTE = 1 << 20
+_RUNTIME = "-A256m"
+"""GHC's runtime: memory that is filled before the collector runs. Its default collects thousands of times, which takes
+half of the time of a large release."""
+_MEMORY_FOR_RUNTIME = 1024 * _MEGABYTE
+"""With a lower limit than this, its default is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ class Dhall:
     """Absolute path."""
     version: str
     """Such as `1.42.1`."""
+    runtime: str = ""
+    """Options for its runtime (GHCRTS), where it takes any."""
     limits: Limits = field(default_factory=Limits)
 
     async def run(self, *arguments: str, source: str, directory: Path, cache: Path) -> Outcome:
@@ -71,7 +78,9 @@ class Dhall:
         and ToolError where the program cannot be run.
         """
         command = (self.program, "--plain", *arguments)
-        return await _run(command, source=source, directory=directory, cache=cache, limits=self.limits)
+        return await _run(
+            command, source=source, directory=directory, cache=cache, limits=self.limits, runtime=self.runtime
+        )
 
 
 async def find_dhall(*, program: str | None = None, limits: Limits | None = None) -> Dhall:
@@ -81,7 +90,12 @@ async def find_dhall(*, program: str | None = None, limits: Limits | None = None
     if path is None:
         raise ToolError(f"no program {program or 'dhall'!r} on PATH", command=(program or "dhall",), hint=hint)
     limits = limits or Limits()
-    outcome = await _run((path, "version"), source="", directory=Path("/"), cache=Path("/nonexistent"), limits=limits)
+    runtime = _RUNTIME if limits.memory >= _MEMORY_FOR_RUNTIME else ""
+    outcome = await _version(path, limits, runtime)
+    if runtime and outcome.status != 0:
+        # A program built without `-rtsopts` refuses to start with options.
+        runtime = ""
+        outcome = await _version(path, limits, runtime)
     text = outcome.stdout.decode(errors="replace").strip()
     match = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)*", text)
     if outcome.status != 0 or match is None:
@@ -94,7 +108,12 @@ async def find_dhall(*, program: str | None = None, limits: Limits | None = None
         )
     if (int(match[1]), int(match[2])) < MINIMUM_VERSION:
         raise ToolError(f"{path} is dhall {text}; 1.42 or newer is needed", command=(path, "version"), hint=hint)
-    return Dhall(program=path, version=text, limits=limits)
+    return Dhall(program=path, version=text, limits=limits, runtime=runtime)
+
+
+async def _version(path: str, limits: Limits, runtime: str) -> Outcome:
+    nowhere = Path("/nonexistent")
+    return await _run((path, "version"), source="", directory=Path("/"), cache=nowhere, limits=limits, runtime=runtime)
 
 
 def _which(program: str) -> str | None:
@@ -103,7 +122,7 @@ def _which(program: str) -> str | None:
     return None if path is None else str(Path(path).absolute())
 
 
-def _environment(cache: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def _environment(cache: Path, runtime: str, environ: Mapping[str, str]) -> dict[str, str]:
     transport = {name: environ[name] for name in _TRANSPORT if name in environ}
     return transport | {
         # Dhall reads and prints in the encoding of the locale.
@@ -114,13 +133,16 @@ def _environment(cache: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "HOME": str(cache),
         "XDG_CACHE_HOME": str(cache),
         "XDG_CONFIG_HOME": str(cache / "config"),
+        **({"GHCRTS": runtime} if runtime else {}),
     }
 
 
-async def _run(command: Sequence[str], *, source: str, directory: Path, cache: Path, limits: Limits) -> Outcome:
+async def _run(
+    command: Sequence[str], *, source: str, directory: Path, cache: Path, limits: Limits, runtime: str
+) -> Outcome:
     try:
         process = await anyio.open_process(
-            command, cwd=directory, env=_environment(cache, os.environ), start_new_session=True
+            command, cwd=directory, env=_environment(cache, runtime, os.environ), start_new_session=True
         )
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}", command=tuple(command)) from error

@@ -70,16 +70,17 @@ def read_objects(normal_form: bytes, *, unit: Unit, entry: str, root: Path) -> l
     Raises RenderError for a value that is not a list, holds no object, or two of the same identity, and for an object
     without apiVersion, kind or metadata.name.
     """
-    where = _body_position(root, entry)
     try:
-        return _read(normal_form, unit, where)
+        return _read(normal_form, unit)
     except RenderError as error:
-        if error.where is None:
-            error.where = where
+        # Errors below know the field; where the value stands in the source is looked up only now.
+        body = _body_position(root, entry)
+        field = error.where.field if error.where else None
+        error.where = Location(file=body.file, line=body.line, column=body.column, field=field)
         raise
 
 
-def _read(normal_form: bytes, unit: Unit, where: Location) -> list[KubernetesObject]:
+def _read(normal_form: bytes, unit: Unit) -> list[KubernetesObject]:
     items = list_items(cbor.decode(normal_form, what=unit.path))
     if items is None:
         raise RenderError(
@@ -93,22 +94,22 @@ def _read(normal_form: bytes, unit: Unit, where: Location) -> list[KubernetesObj
         )
     found: dict[Identity, KubernetesObject] = {}
     for index, item in enumerate(items):
-        thing = _object(to_json(item, path=f"[{index}]"), index, unit, where)
+        thing = _object(to_json(item, path=f"[{index}]"), index, unit)
         other = found.setdefault(thing.identity, thing)
         if other is not thing:
             raise RenderError(
                 f"{unit.path}: {thing.identity} is yielded twice, at [{other.index}] and [{index}] of the list",
-                where=_at(where, f"[{index}]"),
+                where=_at(f"[{index}]"),
                 hint="give one of them another name or namespace, or take it out",
             )
     return sorted(found.values(), key=lambda thing: thing.order)
 
 
-def _object(value: Json, index: int, unit: Unit, where: Location) -> KubernetesObject:
+def _object(value: Json, index: int, unit: Unit) -> KubernetesObject:
     def wrong(field: str, message: str) -> RenderError:
         return RenderError(
             f"{unit.path}: {message}",
-            where=_at(where, f"[{index}]{field}"),
+            where=_at(f"[{index}]{field}"),
             hint="every object has the texts apiVersion, kind and metadata.name",
         )
 
@@ -132,8 +133,9 @@ def _object(value: Json, index: int, unit: Unit, where: Location) -> KubernetesO
     return KubernetesObject(Identity(group, kind, namespace, name), value, index)
 
 
-def _at(where: Location, field: str) -> Location:
-    return Location(file=where.file, line=where.line, column=where.column, field=field)
+def _at(field: str) -> Location:
+    """A place in the value; `read_objects` puts the file and its position to it."""
+    return Location(file="", field=field)
 
 
 def _body_position(root: Path, entry: str) -> Location:

@@ -233,15 +233,15 @@ class _Run:
 
     async def _normalise(self, files: Sequence[File]) -> _Forms:
         """All units and `files` in one expression, out of the cache file that it leaves."""
-        # Names that no source can hold, so that they can be found in the encoding (`cbor.split_record`).
-        prefix = f"n{secrets.token_hex(16)}"
-        names = [f"{prefix}_{index:06}" for index in range(len(self.plan.units) + len(files))]
         expressions = [unit_expression(self.plan, unit) for unit in self.plan.units]
         expressions += [f"{_quote(file.path)}{_SUFFIX[file.mode]}" for file in files]
+        # Names that no source can hold, so that they can be found in the encoding.
+        prefix = f"n{secrets.token_hex(16)}"
+        names = cbor.field_names(prefix, len(expressions))
         fields = [f"{name} = {expression}" for name, expression in zip(names, expressions, strict=True)]
         digest = Digest((await self._dhall("hash", "--cache", fields=fields)).decode().strip())
-        encoded = cbor.split_record(_cached(self.cache, digest), names, what="the release's normal form")
-        forms = [encoded[name] for name in names]
+        encoded = _cached(self.cache, digest)
+        forms = cbor.split_record(encoded, names, prefix=prefix, what="the release's normal form")
         count = len(self.plan.units)
         return _Forms(
             dict(zip(self.plan.units, forms[:count], strict=True)),

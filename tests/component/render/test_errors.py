@@ -157,6 +157,16 @@ def test_another_dhall_is_refused(tmp_path: Path, script: str, message: str) -> 
     assert caught.value.command[0] == str(tmp_path / "dhall")
 
 
+def test_a_dhall_that_takes_no_runtime_options_is_run_without(tmp_path: Path) -> None:
+    script = """
+        test -z "$GHCRTS" || { echo "Most RTS options are disabled." >&2; exit 1; }
+        exec dhall "$@"
+    """
+    found = anyio.run(lambda: find_dhall(program=program(tmp_path / "dhall-plain", script)))
+    assert found.runtime == ""
+    assert anyio.run(find_dhall).runtime == "-A256m"
+
+
 def test_a_dhall_that_is_not_there_is_a_tool_error(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="no program") as caught:
         anyio.run(lambda: find_dhall(program=str(tmp_path / "dhall")))

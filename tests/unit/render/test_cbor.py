@@ -1,3 +1,4 @@
+import gc
 import hashlib
 from contextlib import suppress
 from typing import Any
@@ -75,34 +76,62 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_read(monkeypatch: pytes
         cbor.decode(b"\x00" * 11, what="x")
 
 
-@pytest.mark.parametrize("count", [1, 5, 23, 24, 30, 300])
+PREFIX = "nd41d8cd98f00b204e9800998ecf8427e_"
+
+
+def record(count: int) -> tuple[list[str], bytes]:
+    names = cbor.field_names(PREFIX, count)
+    return names, cbor2.dumps([8, {name: [18, f"text {index}"] for index, name in enumerate(names)}])
+
+
+@pytest.mark.parametrize("count", [1, 5, 23, 24, 30, 255, 256, 300, 66_000])
 def test_a_record_is_cut_into_the_encodings_of_its_fields(count: int) -> None:
-    names = [f"name_{index:03}" for index in range(count)]
-    values = {name: [18, name.upper()] for name in names}
-    found = cbor.split_record(cbor2.dumps([8, values]), names, what="x")
-    assert found == {name: cbor2.dumps(value) for name, value in values.items()}
+    names, content = record(count)
+    found = cbor.split_record(content, names, prefix=PREFIX, what="x")
+    assert found == [cbor2.dumps([18, f"text {index}"]) for index in range(count)]
 
 
-NAMES = ["name_0", "name_1"]
-GOOD = cbor2.dumps([8, {"name_0": [15, 1], "name_1": [15, 2]}])
+A, B = cbor.field_names(PREFIX, 2)
 
 
 @pytest.mark.parametrize(
     ("case", "content"),
     [
         ("empty", b""),
-        ("type", cbor2.dumps([7, {"name_0": 1, "name_1": 2}])),
-        ("missing", cbor2.dumps([8, {"name_0": 1, "other": 2}])),
-        ("more", cbor2.dumps([8, {"name_0": 1, "name_1": 2, "other": 3}])),
-        ("order", cbor2.dumps([8, {"name_1": 1, "name_0": 2}])),
-        ("name inside", cbor2.dumps([8, {"name_0": [18, "name_1"], "name_1": 2}])),
+        ("no record", cbor2.dumps([7, {A: 1, B: 2}])),
+        ("missing", cbor2.dumps([8, {A: 1, "other": 2}])),
+        ("more", cbor2.dumps([8, {A: 1, B: 2, "other": 3}])),
+        ("first", cbor2.dumps([8, {"other": 3, A: 1}])),
+        ("order", cbor2.dumps([8, {B: 1, A: 2}])),
+        ("name inside", cbor2.dumps([8, {A: [18, B], B: 2}])),
+        ("name as a value", cbor2.dumps([8, {A: B, "x": 2}])),
     ],
 )
 def test_another_record_is_refused(case: str, content: bytes) -> None:
     with pytest.raises(RenderError):
-        cbor.split_record(content, NAMES, what=case)
+        cbor.split_record(content, [A, B], prefix=PREFIX, what=case)
+
+
+def test_an_empty_record_has_no_fields_to_cut() -> None:
+    with pytest.raises(RenderError):
+        cbor.split_record(b"\x82\x08\xa0", [], prefix=PREFIX, what="x")
 
 
 def test_the_cut_bytes_are_what_the_semantic_hash_is_of() -> None:
-    field = cbor.split_record(GOOD, NAMES, what="x")["name_1"]
-    assert hashlib.sha256(field).digest() == hashlib.sha256(bytes.fromhex("820f02")).digest()
+    # `dhall hash <<< 2` in Dhall 1.42.1: the SHA-256 of the CBOR array [15, 2].
+    field = cbor.split_record(cbor2.dumps([8, {A: [15, 1], B: [15, 2]}]), [A, B], prefix=PREFIX, what="x")[1]
+    assert hashlib.sha256(field).hexdigest() == "4caf97e8c445d4d4b5c5b992973e098ed4ae88a355915f5a59db640a589bc9cb"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_cycle_collector_is_left_as_it_was(*, enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        cbor.decode(cbor2.dumps([1]), what="x")
+        assert gc.isenabled() is enabled
+        with pytest.raises(RenderError):
+            cbor.decode(b"", what="x")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
