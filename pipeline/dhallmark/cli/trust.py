@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dhallmark.config.model import Config
 from dhallmark.sign.services import load_trust_config
+from dhallmark.verify.trust import TrustRoot
 
 
 def trust_root(
@@ -14,9 +15,10 @@ def trust_root(
     """The trusted_root.json to use: the file `trusted_root`, else that of the instance that signs.
 
     The instance is that of `trust_config`, else of the configuration (`root` is its folder), else the public one.
-    Raises ConfigError, UnavailableError; OSError where a file cannot be read.
+    Raises FormatError, ConfigError, UnavailableError; OSError where a file cannot be read.
     """
     if trusted_root is not None:
+        TrustRoot.load(trusted_root)  # What is wrong with the file is told with its name.
         return trusted_root.read_bytes()
     configured = root / config.signing.trust_config if config.signing.trust_config else None
     instance = load_trust_config(trust_config or configured)

@@ -64,11 +64,13 @@ class Project:
             "GITHUB_RUN_ATTEMPT": "1",
         }
 
-    def dhallmark(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command inside the lab."""
+    def dhallmark(
+        self, *words: str, environment: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside the lab; `before` are words to run it with."""
         pipeline = str(Path(dhallmark.__path__[0]).parent)
         return self.lab.run(
-            [sys.executable, "-m", "dhallmark.cli.app", *words],
+            [*before, sys.executable, "-m", "dhallmark.cli.app", *words],
             cwd=self.folder,
             env={**(self.job() if environment is None else environment), "PYTHONPATH": pipeline},
             check=False,
@@ -79,6 +81,10 @@ class Project:
         """Release it, signed by the lab's Sigstore."""
         trust = ["--trust-config", str(self.lab.trust_config())]
         return self.dhallmark("release", *trust, "--output", "json", *words, environment=environment)
+
+    def killed_after(self, seconds: str, *words: str) -> bool:
+        """Run a command inside the lab, and kill it and what it started. False where it had ended before."""
+        return self.dhallmark(*words, before=["timeout", "--signal=KILL", seconds]).returncode in (137, -9)
 
     def tool(self, command: Sequence[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run another program inside the lab."""

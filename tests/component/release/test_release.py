@@ -203,3 +203,42 @@ def test_a_service_that_is_away_leaves_no_tag_and_the_next_run_recovers(
     assert tags_of(project) == []
     report_of(project.release())
     assert len(tags_of(project)) == 6
+
+
+def test_the_token_is_left_nowhere(project: Project) -> None:
+    token = project.lab.token(claims={"sha": project.git("rev-parse", "HEAD")})
+    builder = ["--builder-id", project.job()["GITHUB_SERVER_URL"] + "/" + project.job()["GITHUB_WORKFLOW_REF"]]
+    done = project.release("--token-env", "ANY_NAME", *builder, "--debug", environment={"ANY_NAME": token})
+    report_of(done)
+    everything = {**contents(project.folder.parent), "stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    _, payload, signature = token.split(".")
+    parts = (payload.encode(), signature.encode())
+    assert [name for name, content in everything.items() if any(part in content for part in parts)] == []
+
+
+def test_killed_at_any_moment_no_tag_names_what_is_not_signed_and_the_next_run_recovers(project: Project) -> None:
+    trust = ["--policy", "policy.yaml", "--trusted-root", str(project.lab.trusted_root()), "--plain-http"]
+    killed = 0
+    for seconds in ("2", "3", "3.5", "4", "4.5", "5"):
+        killed += project.killed_after(seconds, "release", "--trust-config", str(project.lab.trust_config()))
+        references = [f"--ref={project.lab.registry}/{tag}" for tag in tags_of(project)]
+        if references:
+            done = project.dhallmark("verify", *references, *trust)
+            assert done.returncode == ExitCode.OK, done.stdout
+    assert killed >= 3
+    report_of(project.release())
+    assert len(tags_of(project)) == 6
+
+
+def test_a_full_disk_is_told_and_leaves_no_tag(project: Project) -> None:
+    project.build.mkdir()
+    script = 'mount -t tmpfs -o size=64k tmpfs build && exec "$@"'
+    done = project.dhallmark(
+        "release",
+        "--trust-config",
+        str(project.lab.trust_config()),
+        before=["unshare", "--mount", "--propagation", "private", "sh", "-euc", script, "sh"],
+    )
+    assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
+    assert "No space left on device" in done.stderr
+    assert tags_of(project) == []
