@@ -108,7 +108,7 @@ class _LimitedAdapter(HTTPAdapter):
                 # A service that asks for an hour's patience gets an error instead.
                 respect_retry_after_header=False,
                 # What was sent and never answered may have been done.
-                read=0,
+                read=False,
             )
         )
         self._timeout = timeout

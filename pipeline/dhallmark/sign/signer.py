@@ -39,15 +39,12 @@ from dhallmark.sign.services import TIMEOUT, Services, describe, load_trust_conf
 from dhallmark.sign.token import AUDIENCE, IdToken, TokenSource, check_token, explain_refusal, obtain_token
 from dhallmark.statement import PAYLOAD_TYPE
 from dhallmark.steps.schema import validate_statement
+from dhallmark.steps.statements import BUNDLES, STATEMENTS
 from dhallmark.verify.certificate import read_identity
 from dhallmark.verify.refusal import Refusal
 
-STATEMENTS = "statements"
-"""Folder of the unsigned statements in a build directory."""
-BUNDLES = "bundles"
-"""Folder of the signed ones, by the same names."""
 SUFFIX = ".sigstore.json"
-CONCURRENCY = 16
+CONCURRENCY = 32
 
 _CLIENT_ERROR = range(400, 500)
 

@@ -27,10 +27,15 @@ from dhallmark.steps.link import Link
 from dhallmark.steps.provenance import Builder
 from dhallmark.steps.schema import validate_statement
 from dhallmark.steps.source import SourceState, read_source, require_committed
-from dhallmark.steps.statements import LINKS, STATEMENTS, final_reference, make_statements, release_sources
+from dhallmark.steps.statements import (
+    BUNDLES,
+    LINKS,
+    STATEMENTS,
+    final_reference,
+    make_statements,
+    release_sources,
+)
 from dhallmark.verdict import Outcome, Verdict
-
-BUNDLES = "bundles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

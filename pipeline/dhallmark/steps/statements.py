@@ -20,7 +20,11 @@ from dhallmark.steps.provenance import Builder, Dependency, make_provenance
 from dhallmark.steps.source import SourceState
 
 STATEMENTS = "statements"
+"""Folder of the unsigned statements in a build directory."""
 LINKS = f"{STATEMENTS}/links"
+"""Folder of the link statements, which all artifacts share."""
+BUNDLES = "bundles"
+"""Folder of the signed statements, by the same names."""
 
 
 def final_reference(config: Config, artifact: Artifact) -> str:

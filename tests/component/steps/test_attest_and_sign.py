@@ -293,6 +293,28 @@ def test_an_identity_that_the_policy_does_not_name_signs_nothing(packaged: Proje
     assert not (packaged.build / "bundles").exists()
 
 
+def test_without_a_trust_config_the_public_instance_is_meant_and_its_absence_is_told(packaged: Project) -> None:
+    """The lab reaches nothing outside."""
+    packaged.attest()
+    done = packaged.run("sign", env=packaged.lab.github_job())
+    assert done.returncode == 5
+    assert "public Sigstore instance" in done.stderr
+    assert not (packaged.build / "bundles").exists()
+
+
+def test_what_is_signed_here_is_verified_and_published_by_the_later_steps(packaged: Project) -> None:
+    packaged.attest()
+    revision = packaged.git("rev-parse", "HEAD")
+    publish = ("publish", "--trusted-root", str(packaged.lab.trusted_root()))
+    assert packaged.sign().returncode == 0, "of another commit, says the certificate"
+    done = packaged.run(*publish)
+    assert done.returncode == 1
+    assert "provenance.claim-mismatch" in done.stderr
+    assert packaged.sign(env=packaged.lab.github_job(claims={"sha": revision})).returncode == 0
+    done = packaged.run(*publish)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("claims", "message"),
     [({"exp": 1}, "expired"), ({"aud": "kubernetes"}, "audience"), ({"iss": "https://x"}, "https://x")],
