@@ -25,6 +25,7 @@ def controls(
     trusted_root: Path | None = None,
     subject_name: str = "",
     plain_http: Annotated[bool, Parameter(negative="")] = False,
+    registry_ca: Path | None = None,
     lab: Annotated[Path | None, Parameter(env_var="DHALLMARK_LAB")] = None,
     into: Path | None = None,
     prepared: Path | None = None,
@@ -54,6 +55,8 @@ def controls(
         Its name in its statements, where it is not the repository that it is read from.
     plain_http
         Read it from a registry without TLS.
+    registry_ca
+        PEM file of the certificates to trust instead of the system's.
     lab
         Directory of a running lab that signs mutants; this process must be able to reach it (`dhallmark lab exec`).
     into
@@ -98,7 +101,7 @@ def controls(
             if trusted_root is None:
                 raise UsageError("--ref needs --trusted-root")
             target = _target(ref, policy, trusted_root, subject_name=subject_name, plain_http=plain_http)
-            _prepare(target, chosen, into=folder, lab=lab)
+            _prepare(target, chosen, into=folder, lab=lab, registry_ca=registry_ca)
         if prepare_only:
             return Result(
                 data={"schema": "dhallmark.dev/controls/v1", "controls": [control.id for control in chosen]},
@@ -116,13 +119,15 @@ def controls(
     return Result(data=report.to_json(), text=report.to_text(), exit_code=report.exit_code)
 
 
-def _prepare(target: Target, chosen: Sequence[Control], *, into: Path, lab: Path | None) -> None:
+def _prepare(
+    target: Target, chosen: Sequence[Control], *, into: Path, lab: Path | None, registry_ca: Path | None
+) -> None:
     import anyio
 
     from dhallmark.controls.prepare import prepare_controls
 
     async def main() -> None:
-        await prepare_controls(target, chosen, into=into, lab=lab, progress=progress())
+        await prepare_controls(target, chosen, into=into, lab=lab, registry_ca=registry_ca, progress=progress())
 
     anyio.run(main)
 

@@ -23,6 +23,7 @@ def verify(
     trusted_root: Path,
     subject_name: str = "",
     plain_http: Annotated[bool, Parameter(negative="")] = False,
+    registry_ca: Path | None = None,
 ) -> Result:
     """Verify artifacts in a registry, or a deploy tree, against a policy and a trust root.
 
@@ -43,6 +44,8 @@ def verify(
         in a mirror or a staging repository). Only with one --ref.
     plain_http
         Read from a registry without TLS.
+    registry_ca
+        PEM file of the certificates to trust instead of the system's.
     """
     import anyio
 
@@ -61,7 +64,10 @@ def verify(
 
     async def main() -> list[Verdict]:
         return [
-            await verify_reference(one, rules, trust, subject_name=subject_name, plain_http=plain_http) for one in ref
+            await verify_reference(
+                one, rules, trust, subject_name=subject_name, plain_http=plain_http, registry_ca=registry_ca
+            )
+            for one in ref
         ]
 
     parts = anyio.run(main)

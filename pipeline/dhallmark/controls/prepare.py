@@ -35,19 +35,22 @@ async def prepare_controls(
     *,
     into: Path,
     lab: Path | None = None,
+    registry_ca: Path | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the cases of `controls` for the good artifact `target` to the folder `into`, all or none.
 
-    `lab` is the directory of a lab that this process can reach; controls that sign need it. Raises VerdictError where
-    the artifact is not accepted to begin with: nothing can be learnt from a mutant of a bad one.
+    `lab` is the directory of a lab that this process can reach; controls that sign need it; `registry_ca` is a PEM file
+    of certificates to trust instead of the system's. Raises VerdictError where the artifact is not accepted to begin
+    with: nothing can be learnt from a mutant of a bad one.
     """
     listener = progress or Silent()
     signing = [control.id for control in controls if control.needs_signer]
     if signing and lab is None:
         raise UsageError(f"controls that sign need a lab: {', '.join(signing)}", hint="name one with --lab")
     trusted_root = target.trusted_root.read_bytes()
-    async with Registry(split_repository(target.repository)[0], plain_http=target.plain_http) as registry:
+    host = split_repository(target.repository)[0]
+    async with Registry(host, plain_http=target.plain_http, ca=registry_ca) as registry:
         verdict = await verify_artifact(
             registry, target, load_policy(target.policy), TrustRoot.load(target.trusted_root)
         )

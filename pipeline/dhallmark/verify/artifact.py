@@ -167,7 +167,7 @@ def claimed_type(bundle: bytes) -> str | None:
     """The predicate type that a bundle claims to hold, for explaining; never for deciding. None where there is none."""
     try:
         body: Any = strictjson.parse(bundle, max_bytes=MAX_BUNDLE_BYTES)
-        payload = strictjson.parse(decode_base64(body["dsseEnvelope"]["payload"]))
+        payload = strictjson.parse(decode_base64(str(body["dsseEnvelope"]["payload"])))
         claimed = payload["predicateType"]
     except (FormatError, ValueError, KeyError, TypeError):
         return None

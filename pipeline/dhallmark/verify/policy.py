@@ -245,7 +245,7 @@ def _no_provenance() -> None:
 def _test_result_of(statement: Statement) -> Callable[[], None]:
     def check() -> None:
         result = statement.predicate.get("result")
-        if result not in _TEST_RESULTS:
+        if not isinstance(result, str) or result not in _TEST_RESULTS:
             raise Refusal(Reason.STATEMENT_PREDICATE, "the test result is none", found=str(result)[:100])
         if result == "FAILED":
             raise Refusal(Reason.TEST_RESULT_FAILED, "a test of this artifact failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
@@ -43,16 +44,24 @@ class Reference:
 
 
 async def verify_reference(
-    text: str, policy: Policy, trust: TrustRoot, *, subject_name: str = "", plain_http: bool = False
+    text: str,
+    policy: Policy,
+    trust: TrustRoot,
+    *,
+    subject_name: str = "",
+    plain_http: bool = False,
+    registry_ca: Path | None = None,
 ) -> Verdict:
     """The verdict on the artifact that `text` names. Raises UsageError for a text that names none.
+
+    `registry_ca` is a PEM file of certificates to trust instead of the system's.
 
     A tag is resolved once; if it names another digest at the end, the verdict says so: who pulls the tag would get
     something that nobody looked at (R1).
     """
     reference = Reference.parse(text)
     host, path = split_repository(reference.repository)
-    async with Registry(host, plain_http=plain_http) as registry:
+    async with Registry(host, plain_http=plain_http, ca=registry_ca) as registry:
         digest = reference.digest
         if digest is None:
             try:

@@ -12,7 +12,7 @@ from dhallmark.verdict import Check
 _MAX_DETAIL = 500
 
 
-class Refusal(Exception):  # noqa: N818  (a finding, not an error: it never leaves this package)
+class Refusal(Exception):  # noqa: N818  (a finding, not an error: who calls a step makes a check of it)
     """A step's finding against what it looked at."""
 
     def __init__(self, reason: Reason, detail: str, **evidence: str) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dhallmark.config.policy import IdentityRule, Policy
 from dhallmark.digest import Digest
@@ -21,6 +23,7 @@ from dhallmark.statement import (
     Subject,
 )
 from dhallmark.verdict import Check, Outcome, Verdict
+from dhallmark.verify.artifact import claimed_type
 from dhallmark.verify.identities import IdentityMatcher
 from dhallmark.verify.policy import ArtifactFacts, Broken, Judgement, PolicyJudge, Signed, Unsigned
 from dhallmark.verify.refusal import Refusal
@@ -429,3 +432,45 @@ def test_the_nearest_identity_explains_a_mismatch() -> None:
         assert refusal.value.reason is Reason.IDENTITY_SUBJECT_MISMATCH
     with pytest.raises(Refusal):
         matcher.require(RELEASE, [])
+
+
+_KEYS = st.sampled_from(
+    [
+        *("name", "materials", "digest", "sha256", "result", "buildDefinition", "runDetails", "builder", "id", "uri"),
+        *("resolvedDependencies", "gitCommit", "internalParameters", "dirty"),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    kind=st.sampled_from([COSIGN_SIGN_V1, SLSA_PROVENANCE_V1, LINK_V0_3, TEST_RESULT_V0_1, "x"]),
+    predicate=st.dictionaries(_KEYS, _JSON, max_size=5),
+    alone=st.booleans(),
+)
+def test_any_predicate_gives_a_judgement(kind: str, predicate: dict[str, Any], alone: bool) -> None:  # noqa: FBT001
+    odd = signed(statement(kind, predicate))
+    verdict = whole(judge({} if alone else GOOD, also=[odd]))
+    assert not alone or verdict.outcome is Outcome.REJECTED
+
+
+@given(st.binary(max_size=100))
+def test_what_bytes_claim_to_be_never_raises(content: bytes) -> None:
+    assert claimed_type(content) is None
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        b'{"dsseEnvelope": 1}',
+        b'{"dsseEnvelope": {"payload": 1}}',
+        b'{"dsseEnvelope": {"payload": "bnVsbA=="}}',
+        b'{"dsseEnvelope": {"payload": "eyJwcmVkaWNhdGVUeXBlIjogMX0="}}',
+    ],
+)
+def test_a_bundle_that_claims_nothing_explains_nothing(bundle: bytes) -> None:
+    assert claimed_type(bundle) is None
