@@ -14,7 +14,7 @@ Source: in-toto specification 1.0, 4.4 "File formats: [name].[KEYID-PREFIX].link
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +128,7 @@ def record_step(
                 metadata = in_toto_run(
                     name,
                     [view.uri(material) for material in materials],
-                    [view.uri(product) for product in products],
+                    _Present(view.uri(product) for product in products),
                     listener.wrap(command),
                     exclude_patterns=NO_EXCLUDES,
                     lstrip_paths=view.prefixes,
@@ -136,15 +136,10 @@ def record_step(
                 )
             except OSError as error:
                 raise ToolError(f"step {name}: {error.strerror or error}", command=tuple(command)) from error
-            except ValueError as error:
-                # in-toto looks for the products of a failed command, too, and a folder that is not there is an error.
-                failure, metadata = error, None
-            status = listener.status
-        if status:
-            raise _failed(name, recorded_command or command, status=status, stderr=listener.tail)
-        if metadata is None:
-            raise InputError(f"step {name} did not make all of its products") from failure
         recorded = metadata.get_payload()
+        status = recorded.byproducts["return-value"]
+        if status != 0:
+            raise _failed(name, recorded_command or command, status=status, stderr=listener.tail)
         require_all(before, recorded.materials)
         require_all(list_names(view, products), recorded.products)
         for folder in covered:
@@ -161,6 +156,18 @@ def record_step(
     )
     write_atomic(file, link.to_bytes())
     return link.to_bytes()
+
+
+class _Present(list[str]):
+    """URIs of products, without the folders that are not there when in-toto comes to record them.
+
+    It passes over a file that is missing, but not over a folder: a command that failed would be met with that.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return (
+            uri for uri in super().__iter__() if not uri.startswith(FOLDER) or Path(uri.removeprefix(FOLDER)).is_dir()
+        )
 
 
 def read_links(build: Path) -> tuple[Link, ...]:

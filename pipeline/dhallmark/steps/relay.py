@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-_SCRIPT = '"$@" 2>"$0"; status=$?; echo "$status" >"$0.status"; exit "$status"'
 _PIECE = 65536
 _KEPT_LINES = 20
 
@@ -29,19 +28,11 @@ class Relay:
         self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def wrap(self, command: Sequence[str]) -> list[str]:
-        """`command` so that its standard error is the pipe, and its exit status is kept.
+        """`command` so that its standard error is the pipe. Its words are the shell's arguments, never its text.
 
-        The command's words are the shell's arguments, never its text.
+        The shell gives its place to the command, so that whoever stops the one stops the other.
         """
-        return ["/bin/sh", "-c", _SCRIPT, str(self._pipe), *command]
-
-    @property
-    def status(self) -> int | None:
-        """The command's exit status; None before it has ended."""
-        try:
-            return int(self._pipe.with_suffix(".status").read_text())
-        except FileNotFoundError:
-            return None
+        return ["/bin/sh", "-c", 'exec "$@" 2>"$0"', str(self._pipe), *command]
 
     @property
     def tail(self) -> str:

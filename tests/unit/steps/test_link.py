@@ -159,8 +159,10 @@ def test_a_step_that_fails_before_it_made_anything_says_why(tmp_path: Path, prod
 
 
 def test_a_step_that_succeeds_without_a_product_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="products"):
+    with pytest.raises(InputError, match="no such file or folder") as caught:
         record(make_project(tmp_path / "p"), "true", products=["dir:build/render/dev"])
+    assert caught.value.where is not None
+    assert caught.value.where.file == "dir:build/render/dev"
 
 
 def test_a_command_that_is_missing_is_a_failure_of_the_step(tmp_path: Path) -> None:
