@@ -16,15 +16,24 @@ help: ## List the targets
 
 .PHONY: demo
 demo: tools ## Release the example with Dagger, in a lab, and show the verdicts
-	@$(TOOLS)
-	$(PYTHON) -m demo
+	@ci/demo
 
 .PHONY: test
-test: tools lint unit component dagger coverage ## Everything that CI runs
+test: tools ## Everything that CI runs
+	@rm -f .coverage*
+	# What was not running before is stopped again, also after a failure.
+	python3 ci/toolchain engine status >/dev/null || trap '$(MAKE) --no-print-directory stop' EXIT
+	$(MAKE) --no-print-directory lint unit component dagger coverage
 
 .PHONY: tools
 tools: ## Install the engine and the tools that are missing
-	@python3 ci/toolchain install
+	@ci/python >/dev/null
+	python3 ci/toolchain install
+
+.PHONY: stop
+stop: ## Stop the engines and the registry that were started here
+	@python3 ci/toolchain engine stop --all
+	python3 ci/toolchain registry stop
 
 .PHONY: lint
 lint: ## Type checks and lint
@@ -52,6 +61,11 @@ coverage: ## The coverage of what ran since the last `make clean`
 	@python=$(PYTHON)
 	"$$python" -m coverage combine --quiet
 	"$$python" -m coverage report --skip-covered --sort=cover
+
+.PHONY: bench
+bench: tools ## Measure against what a user would use instead
+	@$(TOOLS)
+	for program in bench/*/run.py; do $(PYTHON) "$$program"; done
 
 .PHONY: clean
 clean: ## Remove what tests leave in the folder; the cache of tools stays
