@@ -65,7 +65,7 @@ coverage: ## The coverage of what ran since the last `make clean`
 .PHONY: bench
 bench: tools ## Measure against what a user would use instead
 	@$(TOOLS)
-	for program in bench/*/run.py; do $(PYTHON) "$$program"; done
+	for program in bench/*/bench.py; do $(PYTHON) "$$program"; done
 
 .PHONY: clean
 clean: ## Remove what tests leave in the folder; the cache of tools stays
