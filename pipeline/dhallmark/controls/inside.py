@@ -17,11 +17,11 @@ from dhallmark import strictjson
 from dhallmark.consumer import Consumer, Target
 from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case
 from dhallmark.controls.consumers import make_consumer
-from dhallmark.controls.isolation import require_isolated
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.registry import serving
 from dhallmark.digest import Digest
 from dhallmark.files import write_atomic
+from dhallmark.lab.namespace import raise_loopback
 from dhallmark.verdict import Verdict
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -58,7 +58,7 @@ def _answer(verdict: Verdict) -> dict[str, object]:
 def main(arguments: list[str]) -> None:
     """Judge the case that `arguments` name; see the module's docstring."""
     folder, result = Path(arguments[0]), Path(arguments[1])
-    require_isolated()
+    raise_loopback()
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -6,11 +6,8 @@ its time is up. Root makes the namespace directly; anyone else within a user nam
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,13 +23,11 @@ from anyio.abc import Process
 import dhallmark
 from dhallmark import strictjson
 from dhallmark.errors import FormatError
+from dhallmark.lab.namespace import isolated
 from dhallmark.reasons import Reason
 
 TIMEOUT = 120.0
 """Seconds for a whole judgement: three answers of each consumer."""
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
-_IFREQ = "16sh22x"
-"""struct ifreq with flags: name, flags, padding to 40 bytes (netdevice(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +41,6 @@ class Judgement:
     detail: str = ""
 
 
-def require_isolated() -> None:
-    """Bring the loopback device up; called inside. Raises OSError where this namespace has a route to anywhere."""
-    routes = Path("/proc/net/route").read_text().splitlines()[1:]
-    if routes:
-        raise OSError(f"this network namespace has {len(routes)} routes: a control must not reach anything")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack(_IFREQ, b"lo", 0)
-        flags = struct.unpack(_IFREQ, fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
-
-
 async def judge_isolated(
     case: Path,
     consumers: Sequence[str],
@@ -68,7 +52,7 @@ async def judge_isolated(
     with tempfile.TemporaryDirectory(prefix="dhallmark-control-") as folder:
         result = Path(folder) / "result.json"
         program = [sys.executable, "-m", "dhallmark.controls.inside", str(folder_of_case), str(result), *consumers]
-        status, stderr, ended = await _run([*_unshare(), *program], folder=Path(folder), timeout=timeout)
+        status, stderr, ended = await _run(isolated(program), folder=Path(folder), timeout=timeout)
         try:
             answers = strictjson.parse(result.read_bytes(), what="result")
         except (OSError, FormatError):
@@ -77,11 +61,6 @@ async def judge_isolated(
     if not ended:
         return Judgement(answers, detail=f"no answer in {timeout:.0f} s: killed")
     return Judgement(answers, detail=stderr or f"the process ended with {status}")
-
-
-def _unshare() -> Sequence[str]:
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *user, "--net", "--"]
 
 
 async def _run(command: Sequence[str], *, folder: Path, timeout: float) -> tuple[int | None, str, bool]:  # noqa: ASYNC109

@@ -41,18 +41,23 @@ def isolated(command: Sequence[str]) -> list[str]:
     return ["unshare", *user, "--net", "--mount", "--propagation", "private", "--", *command]
 
 
+def raise_loopback() -> None:
+    """Called once inside: bring the loopback device up. Raises ToolError where any other device is up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        # Some kernels add tunnel devices (sit0, tunl0) to each namespace; they are down and lead nowhere.
+        up = [name for _, name in socket.if_nameindex() if name != "lo" and _flags(control, name) & _IFF_UP]
+        if up:
+            raise ToolError(f"not a network of its own: {', '.join(up)} is up")
+        change = struct.pack(_IFREQ, b"lo", _flags(control, "lo") | _IFF_UP)
+        fcntl.ioctl(control, _SIOCSIFFLAGS, change)
+
+
 def prepare_inside(hosts: Path) -> None:
     """Called once inside: bring the loopback device up and put the lab's hosts file in place.
 
     Raises ToolError where this is not a network of loopback alone, or a mount is refused.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        # Some kernels add tunnel devices (sit0, tunl0) to each namespace; they are down and lead nowhere.
-        up = [name for _, name in socket.if_nameindex() if name != "lo" and _flags(control, name) & _IFF_UP]
-        if up:
-            raise ToolError(f"not a network of the lab's own: {', '.join(up)} is up")
-        change = struct.pack(_IFREQ, b"lo", _flags(control, "lo") | _IFF_UP)
-        fcntl.ioctl(control, _SIOCSIFFLAGS, change)
+    raise_loopback()
     command = ["mount", "--bind", str(hosts), "/etc/hosts"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -308,7 +308,7 @@ def test_the_supervisor_runs_once_and_in_no_other_network(own: Lab) -> None:
 
     assert "runs already" in start(isolated(command))
     busy = ["sh", "-c", 'ip link add other0 type veth && ip link set other0 up && exec "$@"', "sh", *command]
-    assert "not a network of the lab's own: other0 is up" in start(isolated(busy))
+    assert "not a network of its own: other0 is up" in start(isolated(busy))
     own.check()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -131,8 +132,8 @@ def test_isolation_that_is_refused_is_said(prepared: Path, tmp_path: Path, monke
 def test_a_process_without_isolation_judges_nothing(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not Path("/proc/net/route").read_text().splitlines()[1:]:
-        pytest.skip("this machine has no route to begin with")
+    if {name for _, name in socket.if_nameindex()} == {"lo"}:
+        pytest.skip("this machine has no network to begin with")
     unshare = tmp_path / "unshare"
     unshare.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
     unshare.chmod(0o755)
