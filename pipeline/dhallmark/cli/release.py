@@ -148,7 +148,7 @@ def release(
     publication = Publication.parse((build / PUBLISHED).read_bytes(), file=str(build / PUBLISHED))
     verified = anyio.run(_verify, run, publication, trust)
     lines = anyio.run(_controls, run, publication.artifacts[0], lab) if controls else None
-    change = update_tree(build, deploy, keep=still_verifies(run.policy, trust)) if deploy is not None else None
+    change = _write_tree(run, deploy, trust) if deploy is not None else None
     report = Report(
         project=settings.project,
         version=settings.version,
@@ -156,6 +156,7 @@ def release(
         artifacts=verified,
         controls=lines,
         tree=_changed(change),
+        foreign=change.foreign if change is not None else (),
         checks=check_commands(
             publication.artifacts,
             identity=signed.identity,
@@ -176,7 +177,11 @@ def _make(run: _Release, *, builder: Builder, allow_dirty: bool) -> Attested:
     for name in ("resolve", "render", "package"):
         run_step(name, config=run.config_file, build=run.build, write=relay())
     run_step("publish", config=run.config_file, build=run.build, words=ca, write=relay())
-    return attest_release(config=run.config_file, build=run.build, builder=builder, allow_dirty=allow_dirty)
+    listener = progress()
+    listener.start("attest")
+    attested = attest_release(config=run.config_file, build=run.build, builder=builder, allow_dirty=allow_dirty)
+    listener.done("attest", summary=f"{len(attested.statements)} statements, accepted by the policy")
+    return attested
 
 
 def _sign(run: _Release, *, token: TokenSource, trust_config: Path | None, audience: str) -> SignedRelease:
@@ -234,6 +239,14 @@ async def _controls(run: _Release, published: Published, lab: Path | None) -> tu
         await prepare_controls(_target(run, published), chosen, into=prepared, lab=lab, progress=progress())
         report = await run_controls(prepared, controls=chosen, consumers=tuple(CONSUMERS), progress=progress())
     return control_lines(report)
+
+
+def _write_tree(run: _Release, deploy: Path, trust: TrustRoot) -> TreeChange:
+    listener = progress()
+    listener.start("deploy tree")
+    change = update_tree(run.build, deploy, keep=still_verifies(run.policy, trust))
+    listener.done("deploy tree", summary=f"{len(change.written)} written, {len(change.removed)} removed")
+    return change
 
 
 def _changed(change: TreeChange | None) -> tuple[str, ...] | None:

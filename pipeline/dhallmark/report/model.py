@@ -93,6 +93,9 @@ class Report(Model):
     """None where no controls were run; they were then not passed either."""
     tree: tuple[str, ...] | None = None
     """Files of the deploy tree that changed; None where no tree was written."""
+    foreign: tuple[str, ...] = ()
+    """Files in the deploy tree that no attestation names: left as they are, deployed by Helm where they stand in a
+    chart, and refused by `dhallmark verify --tree`."""
     checks: tuple[Command, ...] = ()
 
     @property

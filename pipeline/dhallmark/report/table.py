@@ -33,6 +33,7 @@ def render(report: Report) -> RenderableType:
     if report.tree is not None:
         changed = f"{len(report.tree)} files of the deploy tree changed" if report.tree else "deploy tree: no change"
         parts.append(Text(changed))
+    parts += [Text(f"not dhallmark's, left in the deploy tree: {name}", style="yellow") for name in report.foreign]
     if report.checks:
         parts.append(Text("Check it yourself:"))
         parts += [

@@ -100,5 +100,12 @@ def test_tables_say_what_where_and_how_to_check_it(monkeypatch: pytest.MonkeyPat
         assert part in text
 
 
+def test_foreign_files_in_the_deploy_tree_are_named() -> None:
+    shown = report(released()).model_copy(update={"tree": (), "foreign": ("environments/prod/charts/web/evil.yaml",)})
+    text = text_of(shown)
+    assert "deploy tree: no change" in text
+    assert "environments/prod/charts/web/evil.yaml" in text
+
+
 def test_tables_say_that_no_controls_were_run() -> None:
     assert "no controls were run" in text_of(report(released()))
