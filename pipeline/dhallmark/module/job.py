@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-
-from anyio import CancelScope
 
 import dagger
 
@@ -34,18 +31,10 @@ def bindings(*optional: Binding | None) -> tuple[Binding, ...]:
     return tuple(one for one in optional if one is not None)
 
 
-@asynccontextmanager
-async def running(bound: Sequence[Binding]) -> AsyncIterator[None]:
-    """Keep services up: between two jobs the engine would stop them, and a registry of the lab would be empty again."""
-    services = {await binding.service.id(): binding.service for binding in bound}.values()
-    for service in services:
+async def start(bound: Sequence[Binding]) -> None:
+    """Keep services up until the session ends: between two jobs the engine would stop them, and a lab forgets."""
+    for service in {await binding.service.id(): binding.service for binding in bound}.values():
         await service.start()
-    try:
-        yield
-    finally:
-        with CancelScope(shield=True):
-            for service in services:
-                await service.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

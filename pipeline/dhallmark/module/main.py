@@ -9,7 +9,7 @@ import dagger
 from dagger import Doc, dag
 from dhallmark.module import image, proof, steps
 from dhallmark.module.declare import fresh, function, object_type
-from dhallmark.module.job import bind, bindings, running
+from dhallmark.module.job import bind, bindings, start
 from dhallmark.module.lab import CONTROLS_HOST, HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AllowDirty,
@@ -44,7 +44,7 @@ from dhallmark.module.options import (
     TrustedRoot,
 )
 from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier
-from dhallmark.module.release import Released, Trust, release
+from dhallmark.module.release import Released, Trust, packaged, release, resolved
 from dhallmark.module.steps import Builder, Project
 
 
@@ -131,12 +131,17 @@ class Dhallmark:
         self,
         *,
         source: Source,
-        build: ResolvedBuild,
         config: ConfigPath = "dhallmark.yaml",
+        build: ResolvedBuild = None,
         shard: ShardOption = None,
+        allow_dirty: AllowDirty = False,
+        packages: Packages = None,
+        packages_host: PackagesHost = PACKAGES_HOST,
     ) -> Annotated[dagger.Directory, Doc("The build directory with the charts.")]:
         """Render the normal forms to charts; no Dhall and no network."""
-        return steps.recorded(await self._project(source, config, shard=shard), "render", build)
+        project = await self._project(source, config, shard=shard, allow_dirty=allow_dirty)
+        project = project.with_bindings(bind(packages, packages_host))
+        return steps.recorded(project, "render", build or resolved(project))
 
     @function
     async def merge(
@@ -154,12 +159,16 @@ class Dhallmark:
         self,
         *,
         source: Source,
-        build: RenderedBuild,
         config: ConfigPath = "dhallmark.yaml",
+        build: RenderedBuild = None,
+        allow_dirty: AllowDirty = False,
+        packages: Packages = None,
+        packages_host: PackagesHost = PACKAGES_HOST,
     ) -> Annotated[dagger.Directory, Doc("The build directory with archives and an OCI layout.")]:
         """Pack the charts into Helm and Flux artifacts with reproducible digests."""
-        project = await self._project(source, config)
-        return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
+        project = await self._project(source, config, allow_dirty=allow_dirty)
+        project = project.with_bindings(bind(packages, packages_host))
+        return await packaged(project, build)
 
     @fresh
     async def push(
@@ -278,8 +287,8 @@ class Dhallmark:
             bindings=bindings(bind(registry, registry_host)),
         )
         forge = await self._forge()
-        async with running((*verifier.bindings, forge.binding)):
-            return await proof.controls(verifier, reference=reference, only=only or [], forge=forge)
+        await start((*verifier.bindings, forge.binding))
+        return await proof.controls(verifier, reference=reference, only=only or [], forge=forge)
 
     @fresh
     async def release(

@@ -21,8 +21,10 @@ Source = Annotated[
 ]
 ConfigPath = Annotated[str, Doc("Path of dhallmark.yaml in the source.")]
 PlannedBuild = Annotated[dagger.Directory | None, Doc("The build directory, as plan left it; planned anew otherwise.")]
-ResolvedBuild = Annotated[dagger.Directory, Doc("The build directory, as resolve left it.")]
-RenderedBuild = Annotated[dagger.Directory, Doc("The build directory, as render (or merge) left it.")]
+ResolvedBuild = Annotated[dagger.Directory | None, Doc("The build directory, as resolve left it; made anew otherwise.")]
+RenderedBuild = Annotated[
+    dagger.Directory | None, Doc("The build directory, as render or merge left it; made anew otherwise.")
+]
 ShardOption = Annotated[str | None, Doc("Do part i of n of the units, written i/n; see merge.")]
 AllowDirty = Annotated[bool, Doc("Let a tree with uncommitted changes through; the default policy rejects it.")]
 Packages = Annotated[dagger.Service | None, Doc("A server of Dhall packages, for imports that the network has not.")]

@@ -13,7 +13,7 @@ from dagger import Doc
 from dhallmark.config.load import parse_config
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
-from dhallmark.module.job import running
+from dhallmark.module.job import start
 from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier, controls, verify
 from dhallmark.module.steps import Builder, Project
 
@@ -62,12 +62,15 @@ class Trust:
     credentials: dagger.Secret | None = None
 
 
-async def package(project: Project) -> dagger.Directory:
-    """Plan, resolve, render and package: all that a repeated release takes from the engine's cache."""
-    build = steps.plan(project)
-    for name in ("resolve", "render"):
-        build = steps.recorded(project, name, build)
-    return steps.recorded(project, "package", build, epoch=await steps.commit_time(project))
+def resolved(project: Project) -> dagger.Directory:
+    """Plan and resolve."""
+    return steps.recorded(project, "resolve", steps.plan(project))
+
+
+async def packaged(project: Project, build: dagger.Directory | None = None) -> dagger.Directory:
+    """Package what is rendered, from the plan on where nothing is: all that a repeated release takes from a cache."""
+    rendered = build or steps.recorded(project, "render", resolved(project))
+    return steps.recorded(project, "package", rendered, epoch=await steps.commit_time(project))
 
 
 async def release(
@@ -88,16 +91,16 @@ async def release(
         plain_http=settings.publish.plain_http,
         bindings=project.bindings,
     )
-    async with running((*project.bindings, forge.binding)):
-        build = await package(project)
-        build = await steps.push(project, build, credentials=trust.credentials).sync()
-        build = await steps.attest(project, build, builder=builder).sync()
-        build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
-        build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
-        build = await build.sync()
-        references = await _published(build)
-        verified = await verify(verifier, references=references, output="/verdicts.json").sync()
-        reports = await controls(verifier, reference=references[0], only=only, forge=forge)
+    await start((*project.bindings, forge.binding))
+    build = await packaged(project)
+    build = await steps.push(project, build, credentials=trust.credentials).sync()
+    build = await steps.attest(project, build, builder=builder).sync()
+    build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
+    build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
+    build = await build.sync()
+    references = await _published(build)
+    verified = await verify(verifier, references=references, output="/verdicts.json").sync()
+    reports = await controls(verifier, reference=references[0], only=only, forge=forge)
     build = build.with_file("verdicts.json", verified.file("/verdicts.json")).with_directory("controls", reports)
     return Released(build_directory=build, deploy_tree=await steps.gitops(project, build, tree=tree).sync())
 
