@@ -2,7 +2,8 @@
 
 | Dhall | JSON |
 |---|---|
-| Bool, Natural, Integer, Double, Text | bool, number, string; NaN and infinities are errors |
+| Bool, Natural, Integer, Text | bool, number, string |
+| Double | number, `1.0` is 1; NaN and infinities are errors |
 | Bytes; Date, Time, TimeZone | base-16 text; ISO 8601 text |
 | List | array; a list of `{ mapKey : Text, mapValue : T }` is an object, the last of equal keys wins |
 | record | object without the fields that are null |
@@ -30,6 +31,8 @@ _APPLY, _LAMBDA, _PI, _LIST, _SOME, _RECORD_TYPE, _RECORD, _FIELD, _UNION = 0, 1
 _NATURAL, _INTEGER, _TEXT, _EMPTY_LIST, _DATE, _TIME, _ZONE, _BYTES = 15, 16, 18, 28, 30, 31, 32, 33
 
 _MAP_ENTRY = {"mapKey", "mapValue"}
+_EXACT = 1 << 53
+"""Below it every whole Double is the integer that it shows."""
 _MAX_NODES = 20_000_000
 """Expressions in one conversion; more is no set of objects that a cluster could take."""
 
@@ -234,7 +237,8 @@ def _text(expression: list[Any], path: str) -> str:
 def _double(number: float, path: str) -> float:
     if not math.isfinite(number):
         raise RenderError(f"{path or 'the value'}: {number} has no form in JSON", hint="give a finite Double")
-    return number
+    # JSON has one kind of number: a whole one is written without a point, and an integer field takes it.
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
 
 def _temporal(expression: list[Any], path: str) -> str:

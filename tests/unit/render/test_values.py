@@ -1,4 +1,4 @@
-"""Rules of dhall-json. Each row was compared with `dhall-to-json` where that can read it."""
+"""Rules of dhall-json. The rows that dhall-to-json 1.7.6 can read (no Bytes, no dates) were compared with it."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -40,7 +40,7 @@ def constructor(name: str, value: object) -> list[object]:
         ([15, 10**30], 10**30),
         ([16, -3], -3),
         (1.5, 1.5),
-        (-0.0, -0.0),
+        (-0.0, 0), (2.0, 2), (1e22, 1e22),
         (text("a"), "a"),
         ([33, b"\x00\xff"], "00ff"),
         ([30, 2024, 2, 9], "2024-02-09"),
@@ -71,7 +71,7 @@ def constructor(name: str, value: object) -> list[object]:
          {"contents": "c", "field": "f", "nesting": "n"}),
         (prelude([9, 0, "null"]), None),
         (prelude(constructor("bool", value=True)), True),
-        (prelude(constructor("double", 1.0)), 1.0),
+        (prelude(constructor("double", 1.0)), 1),
         (prelude(constructor("integer", [16, 5])), 5),
         (prelude(constructor("string", text("s"))), "s"),
         (prelude(constructor("array", [4, None, constructor("bool", value=False), [9, 0, "null"]])), [False, None]),
