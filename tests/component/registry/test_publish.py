@@ -17,13 +17,14 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import anyio
+import httpx
 import pytest
 
 from dhallmark.config.model import Publish
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, InputError, RegistryError, VerdictError
 from dhallmark.oci.client import Registry
-from dhallmark.oci.descriptor import BUNDLE_V0_3
+from dhallmark.oci.descriptor import BUNDLE_V0_3, fallback_tag
 from dhallmark.package.model import MATERIALS_ARTIFACT, Artifact, Artifacts
 from dhallmark.package.package import load_artifacts, package
 from dhallmark.plan import Plan
@@ -36,6 +37,7 @@ from dhallmark.verdict import Check, Verdict
 pytestmark = pytest.mark.anyio
 _DRIVER = Path(__file__).with_name("publish_driver.py")
 _EPOCH = 1_700_000_000
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _FEW = ["dev/acme", "dev/web"]
 
 
@@ -294,7 +296,42 @@ async def test_a_tag_that_another_sets_meanwhile_is_not_overwritten(
         await staged.publish(verify)
 
 
-_INDEX = "application/vnd.oci.image.index.v1+json"
+async def test_a_tag_that_another_moves_after_us_is_noticed(
+    host_with_api: str, stage: Callable[..., Staged], relay: Callable[[str], Relay]
+) -> None:
+    staged = stage(host_with_api)
+    between = relay(host_with_api)
+    chart, umbrella = sorted(staged.artifacts.artifacts, key=lambda artifact: artifact.kind)
+    other = f"http://{host_with_api}/v2/{staged.target(chart)}/manifests/{chart.version}"
+
+    def move(_number: int, method: str, path: str) -> None:
+        # When the umbrella gets its tag, the chart has its own already.
+        if method == "PUT" and path.endswith(f"{staged.target(umbrella)}/manifests/{umbrella.version}"):
+            body = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": []})
+            httpx.put(other, content=body, headers={"Content-Type": _INDEX}, trust_env=False).raise_for_status()
+
+    between.before = move
+    with pytest.raises(RegistryError, match="something else moves this tag"):
+        await staged.publish(host=between.host)
+    assert not (staged.build / "publish.json").exists()
+
+
+async def test_what_staging_lost_is_not_promoted_without(host_without_api: str, stage: Callable[..., Staged]) -> None:
+    staged = stage(host_without_api)
+
+    async def verify(registry: Registry, *, repository: str, digest: Digest, subject_name: str) -> Verdict:
+        verdict: Verdict = await driver.verify(
+            registry, repository=repository, digest=digest, subject_name=subject_name
+        )
+        empty = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": []}).encode()
+        await registry.push_manifest(repository.partition("/")[2], empty, _INDEX, fallback_tag(digest))
+        return verdict
+
+    with pytest.raises(RegistryError, match="has lost 4"):
+        await staged.publish(verify)
+    assert set((await staged.tags()).values()) == {None}
+    await staged.publish()
+    assert await assert_every_tag_is_signed(staged) == 2
 
 
 async def test_a_strangers_referrer_in_staging_is_not_promoted(

@@ -434,3 +434,15 @@ async def test_outside_its_block_a_registry_does_nothing(server: Server) -> None
     registry = client(server)
     with pytest.raises(RuntimeError, match="async with"):
         await registry.find_manifest("web", "1")
+
+
+async def test_a_redirect_from_tls_to_plain_http_is_not_followed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.routes = [("/blobs/", reply(307, Location=f"http://{server.host}/elsewhere"))]
+    async with client(server) as registry:
+        # As it would be for a registry with TLS.
+        monkeypatch.setattr(registry._repository("web")._http, "_plain_http", False)
+        with pytest.raises(RegistryError, match="plain HTTP"):
+            await registry.get_blob("web", SUBJECT)
+    assert not [request for request, _ in server.seen if "elsewhere" in request]
