@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Annotated, NamedTuple, NoReturn, TextIO
 
 import cyclopts
@@ -124,11 +124,13 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | None = None) -> ExitCode:
+def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | None = None) -> int:
     """Run one command line, print what comes of it, and return the exit code. Raises nothing."""
+    own = list(takewhile(lambda word: word != "--", words))
+    # Where the command line is wrong nothing gets parsed, and the error is to be printed as asked for all the same.
     output = Output(
-        debug="--debug" in words,
-        format=OutputFormat.JSON if _asks_for_json(words) else OutputFormat.TEXT,
+        debug="--debug" in own,
+        format=OutputFormat.JSON if _asks_for_json(own) else OutputFormat.TEXT,
         stdout=stdout or sys.stdout,
         stderr=stderr or sys.stderr,
     )
@@ -136,7 +138,7 @@ def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | 
         return _dispatch(words, output)
     except BaseException as error:  # noqa: BLE001 - the one place where every exception becomes an exit code
         if isinstance(error, SystemExit):
-            return ExitCode(error.code) if isinstance(error.code, int) else ExitCode.INTERNAL
+            return error.code if isinstance(error.code, int) else ExitCode.INTERNAL
         if output.debug:
             traceback.print_exception(error, file=output.stderr)
         errors = [one for leaf in _leaves(error) for one in _with_others(_as_error(leaf))]
@@ -207,7 +209,6 @@ def _usage_message(error: cyclopts.CycloptsError) -> str:
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
-    """Whether errors of the command line itself are to be JSON, too: then nothing was parsed yet."""
     return "--output=json" in words or ("--output", "json") in pairwise(words)
 
 

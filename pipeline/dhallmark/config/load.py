@@ -129,7 +129,7 @@ def _pattern_hints() -> dict[str, str]:
     }
     found = {TypeAdapter(kind).json_schema()["pattern"]: hint for kind, hint in hints.items()}
     registry = Config.model_json_schema()["$defs"]["Publish"]["properties"]["registry"]["pattern"]
-    return {**found, registry: "host and port alone, such as ghcr.io or 127.0.0.1:5000; no scheme, no path"}
+    return {**found, registry: "host and port alone, such as registry.example or 127.0.0.1:5000; no scheme, no path"}
 
 
 def _known_part(path: strictyaml.Path, positions: Mapping[strictyaml.Path, strictyaml.Position]) -> strictyaml.Path:

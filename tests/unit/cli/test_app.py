@@ -43,7 +43,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "_FAMILIES", {"lab": ("Proof", "A family.")})
 
 
-def invoke(*words: str, stderr: io.StringIO | None = None) -> tuple[ExitCode, str, str]:
+def invoke(*words: str, stderr: io.StringIO | None = None) -> tuple[int, str, str]:
     out, err = io.StringIO(), stderr or io.StringIO()
     code = run(words, stdout=out, stderr=err)
     return code, out.getvalue(), err.getvalue()
@@ -75,6 +75,10 @@ def test_digests_in_tables_are_whole_where_the_output_is_no_terminal(monkeypatch
 def test_words_after_the_delimiter_reach_the_command_as_they_are() -> None:
     _, out, _ = invoke("words", "--output", "json", "--", "echo", "--output", "text", "--quiet", "-x")
     assert json.loads(out) == {"words": ["echo", "--output", "text", "--quiet", "-x"]}
+
+
+def test_options_after_the_delimiter_do_not_change_how_errors_are_printed() -> None:
+    assert invoke("goood", "--", "--output", "json")[2].startswith("error: no command")
 
 
 def test_exit_code_of_a_result_is_kept() -> None:
