@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,13 @@ import anyio
 from cyclopts import Parameter
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.cli.trust import trust_root
 from dhallmark.config.load import load_config, load_policy
+from dhallmark.config.model import Config
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
@@ -65,7 +68,8 @@ def publish(
             )
 
     publication = anyio.run(run)
-    return Result(data=publication.to_json(), text=_to_text(publication))
+    text = _to_text(publication, settings, policy=config.parent / settings.policy, trusted_root=trusted_root)
+    return Result(data=publication.to_json(), text=text)
 
 
 def _verifier(policy: Policy, trust: TrustRoot) -> Verify:
@@ -83,7 +87,7 @@ def _verifier(policy: Policy, trust: TrustRoot) -> Verify:
     return verify
 
 
-def _to_text(publication: Publication) -> RenderableType:
+def _to_text(publication: Publication, settings: Config, *, policy: Path, trusted_root: Path | None) -> RenderableType:
     table = Table(title=f"{publication.project} {publication.version}, published", title_justify="left")
     for heading in ("environment", "kind", "reference", "digest", "attached"):
         table.add_column(heading, overflow="fold")
@@ -91,9 +95,14 @@ def _to_text(publication: Publication) -> RenderableType:
         table.add_row(one.environment, one.kind, one.reference, one.digest, str(len(one.attached)))
     moved = [f"moved: {one.reference} named {one.moved_from} before" for one in publication.artifacts if one.moved_from]
     first = publication.artifacts[0]
+    chart = next((one for one in publication.artifacts if one.kind != "flux"), first)
+    plain = ["--plain-http"] if settings.publish.plain_http else []
+    verify = ["dhallmark", "verify", "--ref", first.pinned, "--policy", str(policy)]
+    pull = ["helm", "pull", f"oci://{chart.repository}", "--version", chart.tag]
     checks = [
         "check one yourself:",
-        f"  dhallmark verify --ref {first.pinned} --trusted-root …",
-        f"  crane digest {first.reference}",
+        "  " + shlex.join([*verify, "--trusted-root", str(trusted_root or "trusted_root.json"), *plain]),
+        "  " + shlex.join([*pull, *plain]),
     ]
-    return Group(table, *moved, *checks)
+    # Commands are for copying: never folded, and a bracket in a path is no markup.
+    return Group(table, *(Text(line, no_wrap=True, overflow="ignore") for line in (*moved, *checks)))

@@ -26,7 +26,7 @@ def dhallmark(*words: str | Path) -> tuple[ExitCode, dict[str, Any], str]:
     """Exit code, the JSON of whichever of result and error there is, and what stood on standard error."""
     out, err = io.StringIO(), io.StringIO()
     code = run([*map(str, words), "--output", "json", "--quiet"], stdout=out, stderr=err)
-    return code, json.loads(out.getvalue() or err.getvalue()), err.getvalue()
+    return ExitCode(code), json.loads(out.getvalue() or err.getvalue()), err.getvalue()
 
 
 @pytest.fixture
