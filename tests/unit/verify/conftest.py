@@ -41,9 +41,38 @@ def b64(content: bytes) -> str:
 
 def der_text(text: str) -> bytes:
     """A DER UTF8String."""
-    content = text.encode()
-    length = bytes([len(content)]) if len(content) < 128 else bytes([0x81, len(content)])
-    return b"\x0c" + length + content
+    return b"\x0c" + _der_length(text.encode()) + text.encode()
+
+
+def der_octets(content: bytes) -> bytes:
+    """A DER OCTET STRING."""
+    return b"\x04" + _der_length(content) + content
+
+
+def _der_length(content: bytes) -> bytes:
+    size = len(content)
+    return bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """What the certificate of a signer says."""
+
+    names: tuple[x509.GeneralName, ...] = (x509.UniformResourceIdentifier(SUBJECT),)
+    issuer: str | None = ISSUER
+    legacy_issuer: str | None = ISSUER
+    """The same in Fulcio's older extension."""
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING
+    digital_signature: bool = True
+    authority: bool = False
+    key: ec.EllipticCurvePrivateKey = field(default_factory=pki.signing_key)
+    stamps: int = 1
+    """How many SCTs it has."""
+
+    @classmethod
+    def of(cls, subject: str) -> Leaf:
+        return cls(names=(x509.UniformResourceIdentifier(subject),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +103,15 @@ class Instance:
         payload: bytes,
         *,
         payload_type: str = PAYLOAD_TYPE,
-        subject: str = SUBJECT,
-        issuer: str = ISSUER,
-        extensions: Mapping[str, str] | None = None,
-        usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
+        leaf: Leaf | None = None,
         integrated: datetime | None = None,
         origin: str = f"{HOST} - 7",
         signer: str = HOST,
         body: Callable[[Json], object] = lambda _: None,
-        sct: bool = True,
     ) -> Json:
         """A bundle as JSON. What a test can change is signed as changed; the log then vouches for it."""
-        key = pki.signing_key()
-        certificate = self._certificate(
-            key, subject=subject, issuer=issuer, extensions=extensions or {}, usage=usage, sct=sct
-        )
+        signer_leaf = leaf or Leaf()
+        key, certificate = signer_leaf.key, self._certificate(signer_leaf)
         pae = b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type.encode(), len(payload), payload)
         signature = key.sign(pae, ec.ECDSA(hashes.SHA256()))
         entry_body: Json = {
@@ -148,57 +171,62 @@ class Instance:
     def _log_sign(self, content: bytes) -> bytes:
         return self.rekor.sign(content, ec.ECDSA(hashes.SHA256()))
 
-    def _certificate(
-        self,
-        key: ec.EllipticCurvePrivateKey,
-        *,
-        subject: str,
-        issuer: str,
-        extensions: Mapping[str, str],
-        usage: ObjectIdentifier,
-        sct: bool,
-    ) -> x509.Certificate:
+    def _certificate(self, leaf: Leaf) -> x509.Certificate:
         now = datetime.now(UTC).replace(microsecond=0)
-        name: x509.GeneralName = (
-            x509.UniformResourceIdentifier(subject) if "://" in subject else x509.RFC822Name(subject)
-        )
         issuing = self.fulcio.certificates[0]
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(issuing.subject)
-            .public_key(key.public_key())
+            .public_key(leaf.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(minutes=1))
             .not_valid_after(now + timedelta(minutes=9))
             .add_extension(
                 x509.KeyUsage(
-                    digital_signature=True,
-                    content_commitment=False,
+                    digital_signature=leaf.digital_signature,
+                    content_commitment=not leaf.digital_signature,
                     key_encipherment=False,
                     data_encipherment=False,
                     key_agreement=False,
-                    key_cert_sign=False,
+                    key_cert_sign=leaf.authority,
                     crl_sign=False,
                     encipher_only=False,
                     decipher_only=False,
                 ),
                 critical=True,
             )
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), critical=False)  # type: ignore[arg-type]
-            .add_extension(x509.SubjectAlternativeName([name]), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([leaf.usage]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.fulcio.key.public_key()), critical=False
+            )
+            .add_extension(x509.SubjectAlternativeName(leaf.names), critical=True)
         )
-        values = {"1.3.6.1.4.1.57264.1.1": issuer.encode(), "1.3.6.1.4.1.57264.1.8": der_text(issuer)}
-        values |= {EXTENSION_OIDS[name]: der_text(text) for name, text in extensions.items()}
+        if leaf.authority:
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        values = {EXTENSION_OIDS[name]: der_text(text) for name, text in leaf.extensions.items()}
+        if leaf.legacy_issuer is not None:
+            values["1.3.6.1.4.1.57264.1.1"] = leaf.legacy_issuer.encode()
+        if leaf.issuer is not None:
+            values["1.3.6.1.4.1.57264.1.8"] = der_text(leaf.issuer)
         for oid, value in values.items():
             builder = builder.add_extension(x509.UnrecognizedExtension(ObjectIdentifier(oid), value), critical=False)
-        if not sct:
+        if not leaf.stamps:
             return builder.sign(self.fulcio.key, hashes.SHA256())
-        precertificate = builder.add_extension(x509.PrecertPoison(), critical=True).sign(
+        precertificate = builder.add_extension(x509.PrecertPoison(), critical=True)
+        listed = b"".join(
+            self._stamp(precertificate.sign(self.fulcio.key, hashes.SHA256())) for _ in range(leaf.stamps)
+        )
+        content = der_octets(len(listed).to_bytes(2, "big") + listed)
+        return builder.add_extension(x509.UnrecognizedExtension(_SCT_LIST, content), critical=False).sign(
             self.fulcio.key, hashes.SHA256()
         )
-        answer = add_pre_chain([precertificate.public_bytes(Encoding.DER)], issuer=issuing, key=self.ct)
+
+    def _stamp(self, precertificate: x509.Certificate) -> bytes:
+        """An SCT, as a certificate's list of them has it (RFC 6962, section 3.3)."""
+        answer = add_pre_chain(
+            [precertificate.public_bytes(Encoding.DER)], issuer=self.fulcio.certificates[0], key=self.ct
+        )
         stamp = b"".join(
             [
                 b"\x00",
@@ -208,12 +236,7 @@ class Instance:
                 base64.b64decode(str(answer["signature"])),
             ]
         )
-        listed = len(stamp).to_bytes(2, "big") + stamp
-        stamps = len(listed).to_bytes(2, "big") + listed
-        wrapped = b"\x04" + (bytes([len(stamps)]) if len(stamps) < 128 else bytes([0x81, len(stamps)])) + stamps
-        return builder.add_extension(x509.UnrecognizedExtension(_SCT_LIST, wrapped), critical=False).sign(
-            self.fulcio.key, hashes.SHA256()
-        )
+        return len(stamp).to_bytes(2, "big") + stamp
 
 
 @pytest.fixture(scope="session")
@@ -225,3 +248,9 @@ def instance() -> Instance:
 def stranger() -> Instance:
     """Another instance, with authorities of its own."""
     return Instance()
+
+
+@pytest.fixture(scope="session")
+def make_leaf() -> type[Leaf]:
+    """The certificates' shape, for tests that change it."""
+    return Leaf

@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +22,11 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.certificate import read_identity
 from dhallmark.verify.trust import TrustRoot
 
 if TYPE_CHECKING:
-    from tests.unit.verify.conftest import Instance
+    from tests.unit.verify.conftest import Instance, Leaf
 
 Json = dict[str, Any]
 PAYLOAD = Statement.build(
@@ -51,8 +54,11 @@ def flip(holder: Json, key: str, position: int = -1) -> None:
     holder[key] = base64.b64encode(bytes(content)).decode()
 
 
-def test_a_good_bundle_is_accepted_with_its_statement_signer_and_time(instance: Instance) -> None:
-    bundle = instance.sign(PAYLOAD, extensions={"sourceRepositoryURI": "https://github.com/acme/platform"})
+def test_a_good_bundle_is_accepted_with_its_statement_signer_and_time(
+    instance: Instance, make_leaf: type[Leaf]
+) -> None:
+    leaf = make_leaf(extensions={"sourceRepositoryURI": "https://github.com/acme/platform"})
+    bundle = instance.sign(PAYLOAD, leaf=leaf)
     result = verify_bundle(json.dumps(bundle).encode(), instance.trust(), name="x")
     assert result.verdict.outcome is Outcome.ACCEPTED, result.verdict.to_json()
     assert result.verdict.subject == "x"
@@ -195,8 +201,6 @@ def test_a_changed_bundle_is_refused_for_what_was_changed(instance: Instance, na
     ("arguments", "reason"),
     [
         ({"payload_type": "text/plain"}, Reason.ENVELOPE_PAYLOAD_TYPE),
-        ({"usage": ExtendedKeyUsageOID.CLIENT_AUTH}, Reason.CERTIFICATE_PROFILE),
-        ({"sct": False}, Reason.CERTIFICATE_SCT),
         ({"integrated": datetime.now(UTC) - timedelta(minutes=20)}, Reason.CERTIFICATE_OUTSIDE_VALIDITY),
         ({"integrated": datetime.now(UTC) + timedelta(minutes=20)}, Reason.CERTIFICATE_OUTSIDE_VALIDITY),
         ({"origin": "other.unit.test - 7"}, Reason.LOG_ORIGIN),
@@ -214,6 +218,56 @@ def test_a_changed_bundle_is_refused_for_what_was_changed(instance: Instance, na
 def test_what_an_instance_signs_wrongly_is_refused(instance: Instance, arguments: Json, reason: Reason) -> None:
     verdict = judge(instance.sign(PAYLOAD, **arguments), instance.trust())
     assert verdict.reasons == {reason}, verdict.to_json()
+
+
+_NAME = x509.UniformResourceIdentifier("https://github.com/acme/platform")
+_FULCIO_NAME = ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"usage": ExtendedKeyUsageOID.CLIENT_AUTH}, Reason.CERTIFICATE_PROFILE),
+        ({"digital_signature": False}, Reason.CERTIFICATE_PROFILE),
+        ({"authority": True}, Reason.CERTIFICATE_PROFILE),
+        ({"names": (_NAME, x509.RFC822Name("someone@example.com"))}, Reason.CERTIFICATE_PROFILE),
+        ({"names": (x509.DNSName("acme.test"),)}, Reason.CERTIFICATE_PROFILE),
+        ({"issuer": "https://evil.test"}, Reason.CERTIFICATE_PROFILE),
+        ({"issuer": None, "legacy_issuer": None}, Reason.CERTIFICATE_PROFILE),
+        ({"stamps": 0}, Reason.CERTIFICATE_SCT),
+        ({"stamps": 2}, Reason.CERTIFICATE_SCT),
+        ({"key": ec.generate_private_key(ec.SECP384R1())}, Reason.FORMAT_UNSUPPORTED),
+    ],
+)
+def test_a_certificate_of_another_shape_is_refused(
+    instance: Instance, make_leaf: type[Leaf], changes: Json, reason: Reason
+) -> None:
+    verdict = judge(instance.sign(PAYLOAD, leaf=make_leaf(**changes)), instance.trust())
+    assert reason in verdict.reasons, verdict.to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject"),
+    [
+        ({"names": (x509.RFC822Name("someone@example.com"),)}, "someone@example.com"),
+        ({"names": (_NAME,), "issuer": None}, _NAME.value),
+        ({"names": (_NAME,), "legacy_issuer": None}, _NAME.value),
+    ],
+)
+def test_each_kind_of_identity_is_read(instance: Instance, make_leaf: type[Leaf], changes: Json, subject: str) -> None:
+    result = verify_bundle(json.dumps(instance.sign(PAYLOAD, leaf=make_leaf(**changes))).encode(), instance.trust())
+    assert result.identity is not None, result.verdict.to_json()
+    assert result.identity.subject == subject
+    assert result.identity.issuer == "https://token.actions.githubusercontent.com"
+
+
+def test_fulcios_own_kind_of_name_is_read(instance: Instance, make_leaf: type[Leaf]) -> None:
+    name = x509.OtherName(_FULCIO_NAME, b"\x0c\x03foo")
+    bundle = instance.sign(PAYLOAD, leaf=make_leaf(names=(name,)))
+    certificate = x509.load_der_x509_certificate(
+        base64.b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"])
+    )
+    assert read_identity(certificate).subject == "foo"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify.tree import verify_tree
 
 if TYPE_CHECKING:
-    from tests.unit.verify.conftest import Instance
+    from tests.unit.verify.conftest import Instance, Leaf
 
 REPOSITORY, BUILDER = "https://github.com/acme/platform", "https://github.com/acme/builder"
 POLICY = Policy.model_validate(
@@ -139,11 +140,9 @@ def test_an_attestation_that_the_policy_does_not_like_is_refused(tree: Path, ins
     assert judge(tree, instance).reasons == {Reason.PROVENANCE_BUILDER}
 
 
-def test_an_attestation_by_a_stranger_is_refused(tree: Path, instance: Instance) -> None:
+def test_an_attestation_by_a_stranger_is_refused(tree: Path, instance: Instance, make_leaf: type[Leaf]) -> None:
     statement = json.loads(attest(instance, WEB, FILES[WEB]))["dsseEnvelope"]["payload"]
-    import base64
-
-    bundle = instance.sign(base64.b64decode(statement), subject="https://github.com/evil/platform/x")
+    bundle = instance.sign(base64.b64decode(statement), leaf=make_leaf.of("https://github.com/evil/platform/x"))
     (tree / WEB / "attestation.json").write_text(json.dumps(bundle))
     assert judge(tree, instance).reasons == {Reason.IDENTITY_SUBJECT_MISMATCH}
 
