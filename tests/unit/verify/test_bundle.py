@@ -268,6 +268,8 @@ def test_fulcios_own_kind_of_name_is_read(instance: Instance, make_leaf: type[Le
         base64.b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"])
     )
     assert read_identity(certificate).subject == "foo"
+    # cryptography validates no path to such a name alone: refused, and not by an exception.
+    assert judge(bundle, instance.trust()).reason is Reason.CERTIFICATE_UNTRUSTED
 
 
 @pytest.mark.parametrize(
