@@ -57,6 +57,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
     Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
     Command("image fetch", "dhallmark.cli.image:fetch", _TOOLS, "Fetch what the CI image is made of."),
+    Command("image sign", "dhallmark.cli.image:sign", _TOOLS, "Sign the CI image and its SBOM."),
+    Command("image push", "dhallmark.cli.image:push", _TOOLS, "Push the signed CI image, the tag last."),
     Command("lab init", "dhallmark.cli.lab:init", _TOOLS, "Make the lab's keys and trust root, starting nothing."),
     Command("lab up", "dhallmark.cli.lab:up", _TOOLS, "Start a local Sigstore and registries."),
     Command("lab serve", "dhallmark.cli.lab:serve", _TOOLS, "Run the lab in the foreground."),

@@ -21,6 +21,7 @@ Mirrors = Annotated[
         negative=(),
     ),
 ]
+ImageFolder = Annotated[Path, Parameter(help="The folder that `image build` wrote.")]
 Requirements = Annotated[Path, Parameter(help="The lock of the Python packages, with hashes.")]
 Tools = Annotated[Path, Parameter(help="Folder with the programs that the lock names, such as helm.")]
 
@@ -119,6 +120,65 @@ def build(
             "bytes": built.size,
         },
         text=f"{built.digest}\n{built.archive} ({built.size / 1e6:.0f} MB)\n{built.sbom}",
+    )
+
+
+def sign(
+    *,
+    repository: Annotated[str, Parameter(help="Where the image will be: HOST/REPOSITORY, without a tag.")],
+    image: ImageFolder = _BUILD / "out",
+    trust_config: Annotated[
+        Path | None, Parameter(help="A Sigstore ClientTrustConfig. The public instance otherwise.")
+    ] = None,
+    token_file: Annotated[Path | None, Parameter(help="File that holds the OIDC token.")] = None,
+    token_env: Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")] = None,
+    token_fd: Annotated[int | None, Parameter(help="File descriptor to read it from.")] = None,
+) -> Result:
+    """Sign the image and its SBOM with one certificate. In CI the job's own token is fetched."""
+    from dhallmark.image.publish import image_digest, sign_image
+    from dhallmark.sign.token import choose_source
+
+    source = choose_source(file=token_file, variable=token_env, descriptor=token_fd)
+    signed = anyio.run(partial(sign_image, image, repository=repository, token=source, trust_config=trust_config))
+    digest = image_digest(image)
+    return Result(
+        data={
+            "schema": "dhallmark.dev/image-signed/v1",
+            "digest": digest,
+            "identity": signed.identity.to_json(),
+            "bundles": list(signed.bundles),
+        },
+        text=f"{repository}@{digest}\nsigned as {signed.identity.subject}",
+    )
+
+
+def push(
+    *,
+    to: Annotated[str, Parameter(help="HOST/REPOSITORY:TAG.")],
+    image: ImageFolder = _BUILD / "out",
+    plain_http: Annotated[bool, Parameter(help="The registry has no TLS.", negative="")] = False,
+    registry_ca: Annotated[
+        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
+    ] = None,
+) -> Result:
+    """Push the signed image and its bundles by digest, and set the tag last."""
+    from dhallmark.image.publish import push_image
+    from dhallmark.oci.client import Registry
+    from dhallmark.oci.descriptor import split_repository
+
+    name, colon, tag = to.rpartition(":")
+    if not colon or "/" in tag:
+        raise UsageError(f"no tag in {to!r}", hint="write HOST/REPOSITORY:TAG")
+    host, repository = split_repository(name)
+
+    async def run() -> str:
+        async with Registry(host, plain_http=plain_http, ca=registry_ca) as registry:
+            return await push_image(image, repository=repository, tag=tag, registry=registry)
+
+    digest = anyio.run(run)
+    return Result(
+        data={"schema": "dhallmark.dev/image-pushed/v1", "repository": name, "tag": tag, "digest": digest},
+        text=f"{name}@{digest}\nas {to}",
     )
 
 

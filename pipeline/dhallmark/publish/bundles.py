@@ -44,8 +44,8 @@ def read_bundles(build: Path, artifact: Artifact) -> list[SignedBundle]:
     Raises FormatError where there is none, where one cannot be read, where the signature or the provenance is missing,
     and where one is about another artifact: a build directory that was mixed up is found before anything is pushed.
     """
-    own = [_read(path, build) for path in sorted((build / _FOLDER / artifact.slug).glob(_PATTERN))]
-    links = [_read(path, build) for path in sorted((build / _FOLDER / _LINKS).glob(_PATTERN))]
+    own = [read_bundle(path, build) for path in sorted((build / _FOLDER / artifact.slug).glob(_PATTERN))]
+    links = [read_bundle(path, build) for path in sorted((build / _FOLDER / _LINKS).glob(_PATTERN))]
     for bundle in own:
         if artifact.manifest_digest not in {subject.digest for subject in bundle.statement.subjects}:
             raise FormatError(f"{bundle.path} is not about {artifact.slug}@{artifact.digest}", hint=_HINT)
@@ -59,7 +59,8 @@ def read_bundles(build: Path, artifact: Artifact) -> list[SignedBundle]:
     return own + links
 
 
-def _read(path: Path, build: Path) -> SignedBundle:
+def read_bundle(path: Path, build: Path) -> SignedBundle:
+    """The bundle in the file `path`, which lies below `build`. Raises FormatError for anything else."""
     name = path.relative_to(build).as_posix()
     content = path.read_bytes()
     body: Any = strictjson.parse(content, what=name)
