@@ -71,7 +71,8 @@ def directory_atomic(path: Path) -> Iterator[Path]:
         raise
     if path.exists():
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old-", dir=path.parent))
-        path.rename(aside / path.name)
+        # On an overlay file system a directory of a lower layer cannot be renamed (EXDEV); it is copied then.
+        shutil.move(path, aside / path.name)
         temporary.rename(path)
         shutil.rmtree(aside)
     else:
