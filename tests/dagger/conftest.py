@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,11 @@ import pytest
 
 import dagger
 from dagger import dag
-from dhallmark.module import Dhallmark, Lab
+from dhallmark.module import Dhallmark, Lab, Released
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = (sys.executable, str(ROOT / "ci" / "toolchain"))
-TOOLS = ("helm", "cosign", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
+TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
 REGISTRY = "lab.dhallmark.test:5000"
 
 
@@ -36,18 +37,6 @@ class Engine:
     @property
     def base_image(self) -> str:
         return self.environment["DHALLMARK_BASE_IMAGE"]
-
-    def call(self, *arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the `dagger` client."""
-        return subprocess.run(
-            ["dagger", *arguments],
-            cwd=cwd,
-            env={**self.environment, "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=900,
-        )
 
 
 def start_engine(name: str, *options: str) -> Engine:
@@ -71,10 +60,60 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
+def engine_places(engine: Engine) -> tuple[Path, ...]:
+    """Where the shared engine keeps its state and its logs."""
+    cache = Path(engine.environment["DHALLMARK_CACHE"])
+    places = (cache / "state" / f"engine-{engine.name}", cache / "run" / f"engine-{engine.name}")
+    assert all(place.is_dir() for place in places)
+    return places
+
+
+@contextmanager
+def fresh_engine(name: str) -> Iterator[Engine]:
+    """An engine with an empty cache, stopped at the end."""
+    subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", name], check=True, timeout=120)
+    engine = start_engine(name, "--fresh")
+    try:
+        yield engine
+    finally:
+        subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", name], check=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
 def second_engine() -> Iterator[Engine]:
-    """Another engine with an empty cache, stopped at the end."""
-    yield start_engine("second", "--fresh")
-    subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", "second"], check=True, timeout=120)
+    """Another engine, with an empty cache."""
+    with fresh_engine("second") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def third_engine() -> Iterator[Engine]:
+    """One more, with an empty cache of its own."""
+    with fresh_engine("third") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def call(engine: Engine, tools: Path) -> Callable[..., str]:
+    """Runs the `dagger` client on the module in this checkout; gives standard output, or the log."""
+    shared = engine
+
+    def run(command: str, *arguments: str, engine: Engine | None = None, log: bool = False) -> str:
+        used = engine or shared
+        options = [f"--base-image={used.base_image}", f"--tools={tools}"] if command == "call" else []
+        done = subprocess.run(
+            ["dagger", command, "--progress=plain", *options, *arguments],
+            cwd=ROOT,
+            env={**used.environment, "NO_COLOR": "1", "DAGGER_NO_NAG": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stderr[-5000:]
+        return done.stderr if log else done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -89,11 +128,17 @@ def tools(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def session(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
+def session_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the client says of the session: each call, each exec, what it printed."""
+    return tmp_path_factory.mktemp("dagger") / "session.log"
+
+
+@pytest.fixture(scope="session")
+async def session(engine: Engine, session_log: Path) -> AsyncIterator[None]:
     """A connection to the shared engine, for the module's classes run in this process."""
     before = {name: os.environ.get(name) for name in engine.environment}
     os.environ.update(engine.environment)
-    log = (tmp_path_factory.mktemp("dagger") / "session.log").open("w")
+    log = session_log.open("w")
     try:
         async with dagger.connection(dagger.Config(log_output=log)):
             yield
@@ -123,6 +168,43 @@ async def module(session: None, engine: Engine, tools: Path) -> Dhallmark:
 async def lab(module: Dhallmark) -> Lab:
     """The lab with the example's packages."""
     return await module.lab(packages=dag.host().directory(str(ROOT / "examples" / "packages")))
+
+
+REPOSITORY = "dhallmark/example-platform"
+WORKFLOW = f"{REPOSITORY}/.github/workflows/release.yaml@refs/heads/main"
+
+
+def job_claims(project: Path) -> dict[str, str]:
+    """The claims of the job that the example's policy lets sign, at the project's commit."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, check=True, capture_output=True, text=True)
+    return {
+        "repository": REPOSITORY,
+        "job_workflow_ref": WORKFLOW,
+        "workflow_ref": WORKFLOW,
+        "sha": head.stdout.strip(),
+    }
+
+
+@pytest.fixture(scope="session")
+def claims() -> Callable[[Path], dict[str, str]]:
+    """`job_claims`, for tests that cannot import a neighbour."""
+    return job_claims
+
+
+@pytest.fixture(scope="session")
+def builder_id() -> str:
+    """The builder that the example's policy lists."""
+    return f"https://github.com/{WORKFLOW}"
+
+
+@pytest.fixture(scope="session")
+async def released(lab: Lab, project: Path, builder_id: str) -> Released:
+    """A release of the project into the lab, which keeps running."""
+    return await lab.release(
+        source=dag.host().directory(str(project)),
+        builder_id=builder_id,
+        claims=[f"{name}={value}" for name, value in job_claims(project).items()],
+    )
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,7 @@ async def test_steps_one_by_one_make_what_the_next_one_needs(module: Dhallmark, 
     build = await module.plan(source=source)
     assert len(json.loads(await build.file("plan.json").contents())["units"]) == 42
 
-    build = await module.resolve(
-        source=source, build=build, packages=lab.service(), packages_host=PACKAGES_HOST
-    )
+    build = await module.resolve(source=source, build=build, packages=lab.service(), packages_host=PACKAGES_HOST)
     imports = json.loads(await build.file("resolve/closure.json").contents())["imports"]
     assert {one["kind"] for one in imports} == {"local", "remote"}
 
@@ -31,7 +29,9 @@ async def test_steps_one_by_one_make_what_the_next_one_needs(module: Dhallmark, 
     build = await module.package(source=source, build=build)
     artifacts = json.loads(await build.file("package/artifacts.json").contents())["artifacts"]
     assert len(artifacts) == 48
-    assert sorted(await build.glob("links/*.link")) == [f"links/{step}.link" for step in ("package", "render", "resolve")]
+    assert sorted(await build.glob("links/*.link")) == [
+        f"links/{step}.link" for step in ("package", "render", "resolve")
+    ]
 
 
 async def test_shards_merge_to_the_bytes_of_an_undivided_run(module: Dhallmark, lab: Lab, project: Path) -> None:
