@@ -48,8 +48,12 @@ def write_new(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
 
     The mode is set whatever the umask is. Text is UTF-8. Raises OSError, FileExistsError among them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
+    try:
+        file = path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
+    with file:
         os.fchmod(file.fileno(), mode)
         file.write(content.encode() if isinstance(content, str) else content)
 

@@ -1,4 +1,4 @@
-{-| The shop's database.
+{-| The shop's database. Its image runs init.sql when the volume is empty, and leaves the configuration beside it alone.
 -}
 let k = ../schema/package.dhall
 
@@ -29,7 +29,8 @@ in  \(env : Environment.Type) ->
           , digest =
               "c45db32e3e708ccf61c103de444478e2bf2d43bbb15fe66ee52c41dbcb429058"
           }
-        , args = Some [ "-c", "config_file=/etc/config/postgresql.conf" ]
+        , args = Some
+          [ "-c", "config_file=/docker-entrypoint-initdb.d/postgresql.conf" ]
         , env =
           [ k.EnvVar::{ name = "PGDATA", value = Some "/var/lib/data/pgdata" }
           , k.EnvVar::{
@@ -50,15 +51,19 @@ in  \(env : Environment.Type) ->
                                    then  "512MB"
                                    else  "128MB"}
                 password_encryption = scram-sha-256
+                unix_socket_directories = '/tmp'
                 log_min_duration_statement = 500
                 wal_level = replica
                 ''
             , `init.sql` = ../files/postgres/init.sql as Text
             }
+        , filesPath = "/docker-entrypoint-initdb.d"
         , storage = env.databaseStorage
         , port = 5432
         , portName = "postgres"
-        , probe = probes.exec [ "pg_isready", "--username=postgres", "--quiet" ]
+        , probe =
+            probes.exec
+              [ "pg_isready", "--host=127.0.0.1", "--username=postgres" ]
         , user = 999
         , resources =
             if env.highAvailability then resources.large else resources.medium

@@ -87,7 +87,13 @@ def unit_expression(plan: Plan, unit: Unit) -> str:
 
 
 def _quote(path: str) -> str:
-    """A path relative to the root as a Dhall import."""
+    """A path relative to the root as a Dhall import. Raises RenderError for one that Dhall cannot write."""
+    if not path.isprintable() or '"' in path:
+        raise RenderError(
+            f"{path!r} cannot be imported by Dhall",
+            where=Location(file=path),
+            hint='give the file a name of printable characters, without "',
+        )
     return "./" + "/".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in path.split("/"))
 
 

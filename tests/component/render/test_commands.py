@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.component
 
 
-def command(*words: str) -> tuple[ExitCode, Any]:
+def command(*words: str) -> tuple[int, Any]:
     """Run a command with JSON output; its exit code and what it printed."""
     stdout, stderr = io.StringIO(), io.StringIO()
     code = run([*words, "--output", "json", "--quiet"], stdout=stdout, stderr=stderr)

@@ -94,6 +94,13 @@ def test_two_applications_may_not_yield_the_same_object(project: Project) -> Non
     assert error.message == "dev/b: Namespace a is yielded by a too"
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\nb"])
+def test_an_entry_that_dhall_cannot_name_is_refused(project: Project, name: str) -> None:
+    project.application(name, f"[ {GOOD} ]")
+    project.applications = {"web": f"apps/{name}.dhall"}
+    assert "cannot be imported" in failure(project).message
+
+
 HUGE = 'Natural/fold {n} (List Text) (\\(l : List Text) -> l # l) [ "aaaaaaaaaaaaaaaa" ]'
 
 
