@@ -90,3 +90,15 @@ async def test_a_token_of_someone_else_signs_nothing(
             trust_config=lab.trust_config(),
             sigstore=lab.service(),
         )
+
+
+async def test_the_image_is_published_with_its_signature(module: Dhallmark, lab: Lab) -> None:
+    digest = (await module.image().file("digest").contents()).strip()
+    said = await module.publish_image(
+        to=f"{lab.registry()}/ci/dhallmark:1.0",
+        token=await lab.token(),
+        trust_config=lab.trust_config(),
+        sigstore=lab.service(),
+        plain_http=True,
+    )
+    assert f"{lab.registry()}/ci/dhallmark@{digest}" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagger
 from dagger import dag
+from dhallmark.module.job import Job
 
 _VENV = "/opt/builder"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -81,3 +82,25 @@ def load(archive: dagger.File, *, digest: str) -> dagger.Container:
         .with_env_variable("DHALLMARK_IMAGE", f"{_NAME}@{digest}")
         .with_exec(["/opt/dhallmark/bin/python", "-m", "compileall", "-q", "/opt/dhallmark/lib", "/usr/lib/python3.13"])
     )
+
+
+def publish(
+    job: Job,
+    built: dagger.Directory,
+    *,
+    to: str,
+    token: dagger.Secret,
+    trust_config: dagger.File | None,
+    credentials: dagger.Secret | None,
+    plain_http: bool,
+) -> dagger.Container:
+    """`dhallmark image sign`, then `image push`: two commands, so that the one that pushes never sees the token."""
+    signing, path = job.directory("/image", built).secret("id-token", token)
+    arguments = ["image", "sign", "--image", "/image", "--repository", to.rpartition(":")[0], "--token-file", path]
+    if trust_config is not None:
+        signing = signing.file("/trust/trust_config.json", trust_config)
+        arguments += ["--trust-config", "/trust/trust_config.json"]
+    signed = signing.run(arguments, fresh=True).directory("/image")
+    plain = ["--plain-http"] if plain_http else []
+    pushing = job.directory("/image", signed).authorised(credentials)
+    return pushing.run(["image", "push", "--image", "/image", "--to", to, *plain], fresh=True)

@@ -65,6 +65,13 @@ class Job:
         path = f"{_SECRETS}/{name}"
         return replace(self, container=self.container.with_mounted_secret(path, secret, mode=0o400)), path
 
+    def authorised(self, credentials: dagger.Secret | None) -> Job:
+        """With a registry's credentials, where the client looks for them."""
+        if credentials is None:
+            return self
+        job, path = self.secret("docker/config.json", credentials)
+        return job.variable("DOCKER_CONFIG", path.removesuffix("/config.json"))
+
     def variable(self, name: str, value: str) -> Job:
         """With an environment variable, which must not be secret."""
         return replace(self, container=self.container.with_env_variable(name, value))

@@ -9,7 +9,7 @@ import dagger
 from dagger import Doc, dag
 from dhallmark.module import image, proof, steps
 from dhallmark.module.declare import fresh, function, object_type
-from dhallmark.module.job import bind, bindings, start
+from dhallmark.module.job import Job, bind, bindings, start
 from dhallmark.module.lab import CONTROLS_HOST, HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AllowDirty,
@@ -87,6 +87,37 @@ class Dhallmark:
         """The CI image as a container: dhall, helm, git, in-toto and dhallmark."""
         built = self.built_image or self.image()
         return image.load(built.file("image.tar"), digest=(await built.file("digest").contents()).strip())
+
+    @fresh
+    async def publish_image(
+        self,
+        *,
+        to: Annotated[str, Doc("Where the image goes: HOST/REPOSITORY:TAG.")],
+        token: Token,
+        trust_config: TrustConfig = None,
+        sigstore: Sigstore = None,
+        sigstore_host: SigstoreHost = HOST,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+        registry_config: RegistryConfig = None,
+        plain_http: PlainHttp = False,
+    ) -> Annotated[str, Doc("The image by digest, and its tag.")]:
+        """Sign the CI image and its SBOM, push them, and set the tag last."""
+        built = self.built_image or self.image()
+        job = Job(
+            container=await self.ci_image(),
+            bindings=bindings(bind(sigstore, sigstore_host), bind(registry, registry_host)),
+        )
+        published = image.publish(
+            job,
+            built,
+            to=to,
+            token=token,
+            trust_config=trust_config,
+            credentials=registry_config,
+            plain_http=plain_http,
+        )
+        return await published.stdout()
 
     @function
     async def lab(

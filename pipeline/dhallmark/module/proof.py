@@ -66,7 +66,9 @@ class ControlError(Exception):
     """A control was not refused as it must be, or there was no telling."""
 
 
-async def controls(verifier: Verifier, *, reference: str, only: Sequence[str], forge: Forge) -> dagger.Directory:
+async def controls(
+    verifier: Verifier, *, reference: str, only: Sequence[str], forge: Forge, subject_name: str = ""
+) -> dagger.Directory:
     """Prepare the controls of the artifact `reference`, then judge each in a container of its own.
 
     Gives a folder with one report for each control. Raises ControlError, which names them, where any of them failed.
@@ -76,6 +78,8 @@ async def controls(verifier: Verifier, *, reference: str, only: Sequence[str], f
     names = [str(control["id"]) for control in json.loads(await listing.contents())["controls"]]
     job = verifier.job().bound(forge.binding).directory(_LAB, forge.lab)
     arguments = ["controls", "--ref", reference, *verifier.options(), "--lab", _LAB, *chosen]
+    if subject_name:
+        arguments += ["--subject-name", subject_name]
     prepared = job.run([*arguments, "--prepare-only", "--into", _CASES], fresh=True).directory(_CASES)
     prepared = await prepared.sync()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated
 
 import dagger
 from dagger import Doc
 from dhallmark.config.load import parse_config
+from dhallmark.config.model import Publish
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
 from dhallmark.module.job import start
@@ -96,13 +98,23 @@ async def release(
     build = await steps.push(project, build, credentials=trust.credentials).sync()
     build = await steps.attest(project, build, builder=builder).sync()
     build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
-    build = steps.publish(project, build, trusted_root=trust.trusted_root, credentials=trust.credentials)
-    build = await build.sync()
-    references = await _published(build)
-    verified = await verify(verifier, references=references, output="/verdicts.json").sync()
-    reports = await controls(verifier, reference=references[0], only=only, forge=forge)
+    publish = partial(steps.publish, project, trusted_root=trust.trusted_root, credentials=trust.credentials)
+    build = await publish(build, phase="stage").sync()
+    # Before anything stands where consumers read it: what is not refused now would be accepted there.
+    reference, name = await _first(build, settings.publish)
+    reports = await controls(verifier, reference=reference, subject_name=name, only=only, forge=forge)
+    build = await publish(build, phase="promote").sync()
+    verified = await verify(verifier, references=await _published(build), output="/verdicts.json").sync()
     build = build.with_file("verdicts.json", verified.file("/verdicts.json")).with_directory("controls", reports)
     return Released(build_directory=build, deploy_tree=await steps.gitops(project, build, tree=tree).sync())
+
+
+async def _first(build: dagger.Directory, place: Publish) -> tuple[str, str]:
+    """One artifact of the release where it is staged, by digest; and its name in its statements."""
+    record = json.loads(await build.file("package/artifacts.json").contents())
+    repository, digest = record["artifacts"][0]["repository"], record["artifacts"][0]["digest"]
+    staged = f"{place.registry}/{place.staging}/{repository}@{digest}"
+    return staged, f"{place.registry}/{place.repository}/{repository}"
 
 
 async def _published(build: dagger.Directory) -> list[str]:

@@ -93,7 +93,7 @@ async def commit_time(project: Project) -> str:
 
 def push(project: Project, build: dagger.Directory, *, credentials: dagger.Secret | None) -> dagger.Directory:
     """`dhallmark step publish`: the artifacts go to the staging repositories."""
-    job = _authorised(project.job(build), credentials)
+    job = project.job(build).authorised(credentials)
     return job.run(["step", "publish", *project.options()], fresh=True).directory(BUILD)
 
 
@@ -118,11 +118,16 @@ def sign(
 
 
 def publish(
-    project: Project, build: dagger.Directory, *, trusted_root: dagger.File | None, credentials: dagger.Secret | None
+    project: Project,
+    build: dagger.Directory,
+    *,
+    trusted_root: dagger.File | None,
+    credentials: dagger.Secret | None,
+    phase: Literal["all", "stage", "promote"] = "all",
 ) -> dagger.Directory:
-    """`dhallmark publish`: attach, read back, verify, copy, and set the tags last."""
-    job = _authorised(project.job(build), credentials)
-    arguments = ["publish", *project.options()]
+    """`dhallmark publish`: attach, read back, verify, copy, and set the tags last; or one phase of it."""
+    job = project.job(build).authorised(credentials)
+    arguments = ["publish", *project.options(), "--phase", phase]
     if trusted_root is not None:
         job = job.file("/trust/trusted_root.json", trusted_root)
         arguments += ["--trusted-root", "/trust/trusted_root.json"]
@@ -134,11 +139,3 @@ def gitops(project: Project, build: dagger.Directory, *, tree: dagger.Directory 
     job = project.job(build)
     job = job.directory("/deploy", tree) if tree is not None else job
     return job.run(["gitops", "write", "--build", BUILD, "--to", "/deploy"]).directory("/deploy")
-
-
-def _authorised(job: Job, credentials: dagger.Secret | None) -> Job:
-    """With the registry's credentials, where the client looks for them."""
-    if credentials is None:
-        return job
-    job, path = job.secret("docker/config.json", credentials)
-    return job.variable("DOCKER_CONFIG", path.removesuffix("/config.json"))

@@ -72,7 +72,7 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, bytes], *, scr
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for file, content in files.items():
-            archive.writestr(file, content)
+            archive.writestr(zipfile.ZipInfo(file), content)  # Dated 1980, whenever the test runs.
     return path
 
 

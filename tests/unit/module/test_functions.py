@@ -18,6 +18,7 @@ NEVER_CACHED = {
     (Dhallmark, "push"),
     (Dhallmark, "sign"),
     (Dhallmark, "publish"),
+    (Dhallmark, "publish_image"),
     (Dhallmark, "verify"),
     (Dhallmark, "controls"),
     (Dhallmark, "release"),
