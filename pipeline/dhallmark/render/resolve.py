@@ -7,6 +7,8 @@ by one, to name the one at fault.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import secrets
 import shutil
@@ -33,6 +35,7 @@ from dhallmark.render.discovery import Discovery, File, discover
 from dhallmark.render.graph import Graph, Node, parse_dot
 
 _T = TypeVar("_T")
+_CACHE_PREFIX = ".dhall-"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 _SUFFIX = {"code": "", "text": " as Text", "bytes": " as Bytes", "location": " as Location"}
 
@@ -101,12 +104,32 @@ def _quote(path: str) -> str:
 def _fresh_cache(build: Path) -> Iterator[Path]:
     """A cache of this run's own. An older one could hide a local import: Dhall does not read what a hash gives it."""
     build.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=".dhall-", dir=build))
+    for abandoned in build.glob(f"{_CACHE_PREFIX}*"):
+        with _locked(abandoned) as locked:
+            if locked:
+                shutil.rmtree(abandoned, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=_CACHE_PREFIX, dir=build))
+    with _locked(path):
+        try:
+            (path / "dhall").mkdir()
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock on a folder; False where another process has it. The lock of a killed process is gone with it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        (path / "dhall").mkdir()
-        yield path
+        locked = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            locked = False
+        yield locked
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _entry_name(digest: Digest) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -183,6 +185,19 @@ def test_a_dhall_that_is_not_there_is_a_tool_error(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(ToolError, match="cannot run"):
         anyio.run(lambda: find_dhall(program=str(broken)))
+
+
+def test_what_a_killed_run_left_is_removed_and_what_another_uses_is_not(project: Project) -> None:
+    left, used = project.build / ".dhall-left", project.build / ".dhall-used"
+    for folder in (left, used):
+        (folder / "dhall").mkdir(parents=True)
+    descriptor = os.open(used, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        project.application("web", f"[ {GOOD} ]").resolve()
+    finally:
+        os.close(descriptor)
+    assert sorted(path.name for path in project.build.iterdir()) == [".dhall-used", "resolve"]
 
 
 def test_cancelling_leaves_no_process_and_no_cache(project: Project) -> None:
