@@ -59,6 +59,7 @@ class Reason(StrEnum):
     STEP_MISSING = "step.missing"
     STEP_CHAIN = "step.chain"
     TEST_RESULT_FAILED = "test-result.failed"
+    CONTROL_FAILED = "control.failed"
 
     # Nothing may be concluded
     NOTHING_CHECKED = "check.none"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     CONSUMER_UNREADABLE = "consumer.unreadable"
     CONSUMER_UNAVAILABLE = "consumer.unavailable"
     CONSUMER_REFUSED = "consumer.refused"
+    CONTROL_UNANSWERED = "control.unanswered"
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     FORMAT_UNSUPPORTED = "format.unsupported"
 
@@ -255,6 +257,15 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.CONSUMER_REFUSED: ReasonInfo(
             "The consumer refused, for a cause that it does not tell apart.",
             "Look at its own words in the report.",
+        ),
+        Reason.CONTROL_FAILED: ReasonInfo(
+            "A consumer did not refuse a mutant, or not for its own reason, or refused the good artifact.",
+            "Do not deploy: mend the consumer's policy first, and read what it said in the report.",
+        ),
+        Reason.CONTROL_UNANSWERED: ReasonInfo(
+            "A control has no answer that can be counted.",
+            "Run it again; if it stays so, look at the consumer's own words in the report.",
+            indeterminate=True,
         ),
         Reason.ISOLATION_UNAVAILABLE: ReasonInfo(
             "The engine or the kernel refused the isolation that a control needs.",

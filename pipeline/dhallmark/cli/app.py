@@ -54,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("merge", "dhallmark.cli.merge:merge", _STEPS, "Merge the build directories of shards into one."),
     Command("verify", "dhallmark.cli.verify:verify", _PROOF, "Verify what was published."),
     Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
+    Command("report", "dhallmark.cli.report:report", _PROOF, "Show what a release made and what was said of it."),
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
     Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
     Command("image fetch", "dhallmark.cli.image:fetch", _TOOLS, "Fetch what the CI image is made of."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 from cyclopts import Parameter
@@ -21,9 +21,10 @@ from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
 from dhallmark.oci.client import Registry
+from dhallmark.package.model import Artifacts
 from dhallmark.package.package import load_artifacts
 from dhallmark.publish.model import Publication
-from dhallmark.publish.publish import Verify
+from dhallmark.publish.publish import Verify, promote, stage
 from dhallmark.publish.publish import publish as publish_all
 from dhallmark.verdict import Verdict
 from dhallmark.verify.artifact import verify_artifact
@@ -40,6 +41,13 @@ def publish(
             help="A Sigstore trusted_root.json. The trust root of the instance that signs where it is not given."
         ),
     ] = None,
+    phase: Annotated[
+        Literal["all", "stage", "promote"],
+        Parameter(
+            help="`stage` ends before anything stands where consumers read, so that controls can be run on it; "
+            "`promote` goes on from there."
+        ),
+    ] = "all",
     move_tag: Annotated[
         bool,
         Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
@@ -54,10 +62,10 @@ def publish(
     verify = _verifier(load_policy(config.parent / settings.policy), trust)
     artifacts = load_artifacts(build)
 
-    async def run() -> Publication:
+    async def run() -> Publication | None:
         place = settings.publish
         async with Registry(place.registry, plain_http=place.plain_http, ca=registry_ca) as registry:
-            return await publish_all(
+            return await _PHASES[phase](
                 artifacts,
                 build=build,
                 publish=place,
@@ -68,8 +76,22 @@ def publish(
             )
 
     publication = anyio.run(run)
+    if publication is None:
+        return _staged(artifacts, settings)
     text = _to_text(publication, settings, policy=config.parent / settings.policy, trusted_root=trusted_root)
     return Result(data=publication.to_json(), text=text)
+
+
+_PHASES = {"all": publish_all, "stage": stage, "promote": promote}
+
+
+def _staged(artifacts: Artifacts, settings: Config) -> Result:
+    place = f"{settings.publish.registry}/{settings.publish.staging}"
+    references = [f"{place}/{artifact.repository}@{artifact.manifest_digest}" for artifact in artifacts.artifacts]
+    return Result(
+        data={"schema": "dhallmark.dev/staged/v1", "references": references},
+        text=f"{len(references)} artifacts are staged and accepted; `dhallmark publish --phase promote` goes on",
+    )
 
 
 def _verifier(policy: Policy, trust: TrustRoot) -> Verify:

@@ -1,7 +1,7 @@
 """`dhallmark release`: all steps in order, by the same functions that the single commands call.
 
-plan → resolve → render → package → push to staging → attest (and the policy on it) → sign → publish → verify →
-controls → deploy tree → report. Any step that fails ends the release; tags are moved by `publish` alone.
+plan → resolve → render → package → push to staging → attest (and the policy on it) → sign → stage → controls →
+promote → verify → deploy tree → report. Any step that fails ends the release; tags are moved by `publish` alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dhallmark import strictjson
 from dhallmark.cli.gitops import still_verifies
 from dhallmark.cli.output import progress, relay
 from dhallmark.cli.plan import plan as write_plan
-from dhallmark.cli.publish import publish as publish_staged
+from dhallmark.cli.publish import publish as publish_signed
 from dhallmark.cli.result import Result
 from dhallmark.cli.trust import trust_root
 from dhallmark.config.load import load_config, load_policy
@@ -28,11 +28,12 @@ from dhallmark.config.model import Config
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
-from dhallmark.errors import UsageError
+from dhallmark.errors import ExitCode, UsageError, VerdictError
 from dhallmark.files import write_atomic
 from dhallmark.gitops.tree import TreeChange, update_tree
 from dhallmark.oci.client import Registry
 from dhallmark.oci.concurrently import concurrently
+from dhallmark.package.package import load_artifacts
 from dhallmark.publish.model import FILE as PUBLISHED
 from dhallmark.publish.model import Publication, Published
 from dhallmark.report.assemble import check_commands, control_lines, released
@@ -142,19 +143,26 @@ def release(
     attested = _make(run, builder=builder, allow_dirty=allow_dirty)
     signed = _sign(run, token=token, trust_config=trust_config, audience=audience)
     write_atomic(run.trusted_root_file, run.trust)
-    publish_staged(
-        config=config, build=build, trusted_root=run.trusted_root_file, move_tag=move_tag, registry_ca=registry_ca
+    publish = partial(
+        publish_signed,
+        config=config,
+        build=build,
+        trusted_root=run.trusted_root_file,
+        move_tag=move_tag,
+        registry_ca=registry_ca,
     )
+    publish(phase="stage")
+    findings = anyio.run(_controls, run, lab) if controls else None
+    publish(phase="promote")
     publication = Publication.parse((build / PUBLISHED).read_bytes(), file=str(build / PUBLISHED))
     verified = anyio.run(_verify, run, publication, trust)
-    lines = anyio.run(_controls, run, publication.artifacts[0], lab) if controls else None
     change = _write_tree(run, deploy, trust) if deploy is not None else None
     report = Report(
         project=settings.project,
         version=settings.version,
         revision=attested.source.revision,
         artifacts=verified,
-        controls=lines,
+        controls=findings,
         tree=_changed(change),
         foreign=change.foreign if change is not None else (),
         checks=check_commands(
@@ -226,18 +234,30 @@ def _target(run: _Release, published: Published) -> Target:
     )
 
 
-async def _controls(run: _Release, published: Published, lab: Path | None) -> tuple[ControlLine, ...]:
-    """The first controls, on tampered copies of one artifact that are in no registry."""
+async def _controls(run: _Release, lab: Path | None) -> tuple[ControlLine, ...]:
+    """The first controls, on tampered copies of one staged artifact. Raises VerdictError unless all are refused."""
     from dhallmark.controls.catalogue import select
     from dhallmark.controls.consumers import CONSUMERS
     from dhallmark.controls.prepare import prepare_controls
     from dhallmark.controls.run import run_controls
 
     chosen = select(only=FIRST_CONTROLS)
+    place = run.config.publish
+    first = load_artifacts(run.build).artifacts[0]
+    staged = Target(
+        repository=f"{place.registry}/{place.staging}/{first.repository}",
+        digest=first.manifest_digest,
+        trusted_root=run.trusted_root_file,
+        policy=run.policy_file,
+        subject_name=f"{place.registry}/{place.repository}/{first.repository}",
+        plain_http=place.plain_http,
+    )
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
         prepared = Path(folder) / "prepared"
-        await prepare_controls(_target(run, published), chosen, into=prepared, lab=lab, progress=progress())
+        await prepare_controls(staged, chosen, into=prepared, lab=lab, registry_ca=run.registry_ca, progress=progress())
         report = await run_controls(prepared, controls=chosen, consumers=tuple(CONSUMERS), progress=progress())
+    if report.exit_code is not ExitCode.OK:
+        raise VerdictError(report.verdict(), hint="nothing was promoted; read what each consumer said")
     return control_lines(report)
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from dhallmark.controls.case import Case, ExpectationRecord
 from dhallmark.errors import ExitCode
 from dhallmark.reasons import Reason
-from dhallmark.verdict import Check, Outcome
+from dhallmark.verdict import Check, Outcome, Verdict
 
 SCHEMA = "dhallmark.dev/controls-report/v1"
 
@@ -118,6 +118,14 @@ class Finding:
         return body
 
 
+_REASONS = {Status.FAILED: Reason.CONTROL_FAILED, Status.INDETERMINATE: Reason.CONTROL_UNANSWERED}
+
+
+def _check(finding: Finding) -> Check:
+    name = f"control {finding.case.id}, {finding.consumer}"
+    return Check(name=name, reason=_REASONS.get(finding.status), detail=finding.explanation)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A whole run."""
@@ -141,6 +149,11 @@ class Report:
             Outcome.REJECTED: ExitCode.REJECTED,
             Outcome.INDETERMINATE: ExitCode.INDETERMINATE,
         }[self.outcome]
+
+    def verdict(self) -> Verdict:
+        """The run as one verdict: a check for each control with each consumer. A known hole counts for nothing."""
+        counted = (finding for finding in self.findings if finding.status is not Status.HOLE)
+        return Verdict.of("controls", checks=[_check(finding) for finding in counted])
 
     def count(self, status: Status) -> int:
         return sum(finding.status is status for finding in self.findings)

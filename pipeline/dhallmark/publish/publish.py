@@ -2,7 +2,8 @@
 
 1. Nothing is written before every artifact has its bundles and no tag stands in the way.
 2. Each bundle is attached in the staging repository and read back, byte for byte.
-3. The verifier accepts every artifact there, or the release ends: what it refuses never leaves staging.
+3. The verifier accepts every artifact there, or the release ends: what it refuses never leaves staging. Here `stage`
+   ends, so that controls can be run on what was staged before a consumer can see it.
 4. Artifacts and this release's referrers (and no stranger's) are copied to the real repositories, by digest, and the
    verifier accepts them there, too.
 5. When all have passed, each tag is moved once, and at the end all tags are looked at again.
@@ -65,6 +66,44 @@ class _Item:
         return self.artifact.manifest_digest
 
 
+async def stage(
+    artifacts: Artifacts,
+    *,
+    build: Path,
+    publish: Publish,
+    registry: Registry,
+    verify: Verify,
+    move_tag: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Steps 1 to 3: what `package` made and `sign` signed stands, complete and accepted, where no consumer reads.
+
+    Raises like `publish`; nothing that a consumer reads is touched.
+    """
+    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    await run.stage(progress or Silent())
+
+
+async def promote(
+    artifacts: Artifacts,
+    *,
+    build: Path,
+    publish: Publish,
+    registry: Registry,
+    verify: Verify,
+    move_tag: bool = False,
+    progress: Progress | None = None,
+) -> Publication:
+    """Steps 4 and 5, for what was staged; write `<build>/publish.json`.
+
+    Raises like `publish`, and RegistryError where something is not in staging.
+    """
+    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    publication = await run.promote(progress or Silent())
+    write_atomic(build / FILE, strictjson.dump(publication.to_json()))
+    return publication
+
+
 async def publish(
     artifacts: Artifacts,
     *,
@@ -75,17 +114,31 @@ async def publish(
     move_tag: bool = False,
     progress: Progress | None = None,
 ) -> Publication:
-    """Publish what `package` made and `sign` signed; write `<build>/publish.json`.
+    """All five steps; write `<build>/publish.json`.
 
     A tag that names another digest is an InputError unless `move_tag` is true: a version is published once. Raises
     VerdictError where the verifier does not accept an artifact, RegistryError where the registry fails, FormatError
     where bundles or packages are missing. In all these cases no tag has been moved, or those that were name digests
     that passed.
     """
-    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
-    publication = await run.run(progress or Silent())
-    write_atomic(build / FILE, strictjson.dump(publication.to_json()))
-    return publication
+    await stage(
+        artifacts,
+        build=build,
+        publish=publish,
+        registry=registry,
+        verify=verify,
+        move_tag=move_tag,
+        progress=progress,
+    )
+    return await promote(
+        artifacts,
+        build=build,
+        publish=publish,
+        registry=registry,
+        verify=verify,
+        move_tag=move_tag,
+        progress=progress,
+    )
 
 
 class _Publisher:
@@ -107,12 +160,16 @@ class _Publisher:
         self._move_tag = move_tag
         self._materials = materials_attachment(artifacts, build=build)
 
-    async def run(self, progress: Progress) -> Publication:
-        items = [self._item(artifact) for artifact in self._artifacts.artifacts]
-        before = await self._each(items, self._named_now, "check tags", progress)
-        attached = await self._each(items, self._stage, "attach", progress)
+    async def stage(self, progress: Progress) -> None:
+        items = self._items()
+        await self._each(items, self._named_now, "check tags", progress)
+        await self._each(items, self._stage, "attach", progress)
         await self._each(items, self._verify_staged, "verify in staging", progress)
-        await self._each(items, self._promote, "promote", progress)
+
+    async def promote(self, progress: Progress) -> Publication:
+        items = self._items()
+        before = await self._each(items, self._named_now, "check tags", progress)
+        attached = await self._each(items, self._promote, "promote", progress)
         await self._each(items, self._verify_promoted, "verify where it is published", progress)
         order = sorted(range(len(items)), key=lambda number: (_TAG_ORDER[items[number].artifact.kind], number))
         for number in order:
@@ -126,6 +183,9 @@ class _Publisher:
                 for item, manifests, named in zip(items, attached, before, strict=True)
             ),
         )
+
+    def _items(self) -> list[_Item]:
+        return [self._item(artifact) for artifact in self._artifacts.artifacts]
 
     def _item(self, artifact: Artifact) -> _Item:
         bundles = read_bundles(self._build, artifact)
@@ -167,16 +227,15 @@ class _Publisher:
             )
         return current.digest
 
-    async def _stage(self, item: _Item) -> list[Manifest]:
+    async def _stage(self, item: _Item) -> None:
         """Attach everything in staging, and read it back."""
         manifest = await self._registry.find_manifest(item.staging, item.digest)
         if manifest is None:
             manifest = await push_artifact(
                 item.artifact, self._materials, build=self._build, publish=self._settings, registry=self._registry
             )
-        attached = await self._registry.attach_all(item.staging, manifest.descriptor, item.attachments)
+        await self._registry.attach_all(item.staging, manifest.descriptor, item.attachments)
         await self._read_back(item, item.staging)
-        return attached
 
     async def _read_back(self, item: _Item, repository: str) -> None:
         """Raise RegistryError unless the registry lists and serves every bundle, byte for byte."""
@@ -208,10 +267,12 @@ class _Publisher:
         if verdict.outcome is not Outcome.ACCEPTED:
             raise VerdictError(verdict, hint="no tag was moved by this run; look at what the policy asks for")
 
-    async def _promote(self, item: _Item) -> None:
-        manifest = await self._registry.get_manifest(item.staging, item.digest)
-        ours = {attachment.manifest(manifest.descriptor).digest for attachment in item.attachments}
-        await self._registry.copy(item.staging, item.target, item.digest, only=ours)
+    async def _promote(self, item: _Item) -> list[Manifest]:
+        """Copy the artifact with this release's referrers, and give these."""
+        artifact = await self._registry.get_manifest(item.staging, item.digest)
+        ours = [attachment.manifest(artifact.descriptor) for attachment in item.attachments]
+        await self._registry.copy(item.staging, item.target, item.digest, only={manifest.digest for manifest in ours})
+        return ours
 
     async def _tag(self, item: _Item) -> None:
         named = await self._named_now(item)

@@ -24,9 +24,14 @@ def released(published: Published, verdict: Verdict) -> Released:
         name=published.name,
         reference=published.reference,
         digest=published.digest,
-        statements=sum(bool(attached.predicate_type) for attached in published.attached),
+        statements=statements_of(published),
         verdict=VerdictLine.of(verdict),
     )
+
+
+def statements_of(published: Published) -> int:
+    """How many signed statements are attached to it."""
+    return sum(bool(attached.predicate_type) for attached in published.attached)
 
 
 def control_lines(report: ControlsReport) -> tuple[ControlLine, ...]:

@@ -29,7 +29,8 @@ from dhallmark.package.model import MATERIALS_ARTIFACT, Artifact, Artifacts
 from dhallmark.package.package import load_artifacts, package
 from dhallmark.plan import Plan
 from dhallmark.publish.model import Publication
-from dhallmark.publish.publish import Verify, publish
+from dhallmark.publish.publish import Verify, promote, publish
+from dhallmark.publish.publish import stage as stage_signed
 from dhallmark.publish.push import push
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
@@ -229,6 +230,35 @@ async def test_one_refused_artifact_leaves_every_tag_unset(
         async with Registry(registry_host, plain_http=True) as registry:
             for artifact in staged.artifacts.artifacts:
                 assert await registry.find_manifest(staged.target(artifact), artifact.digest) is None
+
+
+async def test_what_is_staged_stands_where_no_consumer_reads_until_it_is_promoted(
+    registry_host: str, stage: Callable[..., Staged]
+) -> None:
+    whole = stage(registry_host)
+    async with Registry(registry_host, plain_http=True) as registry:
+        await stage_signed(
+            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+        )
+        for artifact in whole.artifacts.artifacts:
+            assert len(await registry.bundles(whole.staging(artifact), artifact.manifest_digest)) == 3
+            assert await registry.find_manifest(whole.target(artifact), artifact.digest) is None
+        assert not (whole.build / "publish.json").exists()
+        publication = await promote(
+            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+        )
+    assert set((await whole.tags()).values()) == {artifact.manifest_digest for artifact in whole.artifacts.artifacts}
+    assert Publication.parse((whole.build / "publish.json").read_bytes()) == publication
+
+
+async def test_nothing_is_promoted_that_was_not_staged(registry_host: str, stage: Callable[..., Staged]) -> None:
+    whole = stage(registry_host)
+    async with Registry(registry_host, plain_http=True) as registry:
+        with pytest.raises(RegistryError):
+            await promote(
+                whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+            )
+    assert set((await whole.tags()).values()) == {None}
 
 
 async def test_the_verifier_is_asked_for_the_published_name_in_both_places(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -150,6 +151,21 @@ def test_controls_are_run_and_reported(project: Project) -> None:
     assert {control["status"] for control in report["controls"]} <= {"passed", "out-of-scope"}
     by_dhallmark = [one["status"] for one in report["controls"] if one["consumer"].startswith("dhallmark")]
     assert set(by_dhallmark) == {"passed"}
+
+
+def test_without_an_answer_to_every_control_nothing_is_promoted(project: Project) -> None:
+    paths = [path for path in os.environ["PATH"].split(os.pathsep) if not (Path(path) / "cosign").exists()]
+    error = error_of(
+        project.release(
+            "--controls",
+            "--lab",
+            str(project.lab.directory),
+            environment={**project.job(), "PATH": os.pathsep.join(paths)},
+        )
+    )
+    assert error["exitCode"] == 3
+    assert "control.unanswered" in error["message"]
+    assert tags_of(project) == []
 
 
 def test_an_identity_that_the_policy_does_not_allow_signs_nothing(project: Project) -> None:

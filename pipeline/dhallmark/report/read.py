@@ -1,0 +1,141 @@
+"""The closing report from what the steps left in a build directory, on whichever machines they ran.
+
+Beside the records of the steps it reads what the proof left there: `verdicts.json` (`dhallmark verify`) and
+`controls/*.json` (`dhallmark controls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from dhallmark import strictjson
+from dhallmark.errors import FormatError, InputError, Location
+from dhallmark.publish.model import FILE as PUBLISHED
+from dhallmark.publish.model import Publication
+from dhallmark.report.assemble import statements_of
+from dhallmark.report.model import ControlLine, ControlStatus, Released, Report, VerdictLine
+from dhallmark.verdict import Outcome
+
+VERDICTS = "verdicts.json"
+CONTROLS = "controls"
+_T = TypeVar("_T", bound=BaseModel)
+
+
+class _Source(BaseModel):
+    revision: str
+
+
+class _Plan(BaseModel):
+    schema_: Annotated[Literal["dhallmark.dev/plan/v1"], Field(alias="schema")]
+    source: _Source
+
+
+class _Answer(BaseModel):
+    outcome: Outcome
+    reason: str | None = None
+
+    def line(self) -> VerdictLine:
+        return VerdictLine(outcome=self.outcome, reason=self.reason)
+
+
+class _Verdict(_Answer):
+    subject: str
+
+
+class _Verdicts(BaseModel):
+    schema_: Annotated[Literal["dhallmark.dev/verdicts/v1"], Field(alias="schema")]
+    verdicts: tuple[_Verdict, ...]
+
+
+class _Finding(BaseModel):
+    control: str
+    title: str
+    consumer: str
+    version: str
+    status: ControlStatus
+    mutant: _Answer
+    explanation: str = ""
+
+    def line(self) -> ControlLine:
+        return ControlLine(
+            id=self.control,
+            title=self.title,
+            consumer=f"{self.consumer} {self.version}".strip(),
+            status=self.status,
+            found=str(self.mutant.line()),
+            explanation=self.explanation,
+        )
+
+
+class _Controls(BaseModel):
+    schema_: Annotated[Literal["dhallmark.dev/controls-report/v1"], Field(alias="schema")]
+    findings: tuple[_Finding, ...]
+
+
+def read_report(build: Path) -> Report:
+    """What was made, where it is, and what was said of it.
+
+    Raises InputError where a record is missing or an artifact has no verdict, FormatError where one cannot be read.
+    An artifact without a verdict is not counted as accepted, nor left out: it is an error.
+    """
+    plan = _read(build / "plan.json", _Plan)
+    publication = Publication.parse(_content(build / PUBLISHED), file=str(build / PUBLISHED))
+    verdicts = {one.subject: one for one in _read(build / VERDICTS, _Verdicts).verdicts}
+    return Report(
+        project=publication.project,
+        version=publication.version,
+        revision=plan.source.revision,
+        artifacts=_artifacts(publication, verdicts, file=build / VERDICTS),
+        controls=_controls(sorted((build / CONTROLS).glob("*.json"))),
+    )
+
+
+def _artifacts(publication: Publication, verdicts: Mapping[str, _Verdict], *, file: Path) -> tuple[Released, ...]:
+    missing = [one.pinned for one in publication.artifacts if one.pinned not in verdicts]
+    if missing:
+        raise InputError(
+            f"no verdict on {missing[0]}",
+            where=Location(file=str(file)),
+            hint="run `dhallmark verify` with a --ref for every published artifact",
+        )
+    return tuple(
+        Released(
+            kind=one.kind,
+            environment=one.environment,
+            name=one.name,
+            reference=one.reference,
+            digest=one.digest,
+            statements=statements_of(one),
+            verdict=verdicts[one.pinned].line(),
+        )
+        for one in publication.artifacts
+    )
+
+
+def _controls(files: Sequence[Path]) -> tuple[ControlLine, ...] | None:
+    lines = tuple(finding.line() for file in files for finding in _read(file, _Controls).findings)
+    return lines if files else None
+
+
+def _read(path: Path, model: type[_T]) -> _T:
+    try:
+        return model.model_validate(strictjson.parse(_content(path), what=str(path)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise FormatError(str(first["msg"]), where=Location(file=str(path), field=field)) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}",
+            where=Location(file=str(path)),
+            hint="a report needs a published release and its verdicts",
+        ) from error
