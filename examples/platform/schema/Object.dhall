@@ -11,8 +11,6 @@ let ConfigMap = ./core/ConfigMap.dhall
 
 let CronJob = ./batch/CronJob.dhall
 
-let DaemonSet = ./apps/DaemonSet.dhall
-
 let Deployment = ./apps/Deployment.dhall
 
 let HorizontalPodAutoscaler = ./autoscaling/HorizontalPodAutoscaler.dhall
@@ -55,7 +53,6 @@ in  < Certificate : Certificate.Type
     | ClusterRoleBinding : ClusterRoleBinding.Type
     | ConfigMap : ConfigMap.Type
     | CronJob : CronJob.Type
-    | DaemonSet : DaemonSet.Type
     | Deployment : Deployment.Type
     | HorizontalPodAutoscaler : HorizontalPodAutoscaler.Type
     | Ingress : Ingress.Type

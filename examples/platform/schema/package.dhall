@@ -7,7 +7,6 @@
 , Container = ./core/Container.dhall
 , ContainerPort = ./core/ContainerPort.dhall
 , CronJob = ./batch/CronJob.dhall
-, DaemonSet = ./apps/DaemonSet.dhall
 , Deployment = ./apps/Deployment.dhall
 , EnvVar = ./core/EnvVar.dhall
 , HorizontalPodAutoscaler = ./autoscaling/HorizontalPodAutoscaler.dhall

@@ -1,5 +1,3 @@
-let Map = ../Map.dhall
-
 let LabelSelector = ../meta/LabelSelector.dhall
 
 let Container = ./Container.dhall
@@ -15,34 +13,23 @@ let SpreadConstraint =
       , labelSelector : LabelSelector.Type
       }
 
-let Toleration = { key : Text, operator : Text, effect : Text }
-
 in  { Type =
         { serviceAccountName : Text
         , automountServiceAccountToken : Bool
-        , priorityClassName : Optional Text
         , terminationGracePeriodSeconds : Natural
         , restartPolicy : Optional Text
         , securityContext : PodSecurityContext.Type
-        , initContainers : Optional (List Container.Type)
         , containers : List Container.Type
         , volumes : Optional (List Volume.Type)
         , topologySpreadConstraints : Optional (List SpreadConstraint)
-        , tolerations : Optional (List Toleration)
-        , nodeSelector : Optional Map
         }
     , default =
       { automountServiceAccountToken = False
-      , priorityClassName = None Text
       , terminationGracePeriodSeconds = 30
       , restartPolicy = None Text
       , securityContext = PodSecurityContext::{=}
-      , initContainers = None (List Container.Type)
       , volumes = None (List Volume.Type)
       , topologySpreadConstraints = None (List SpreadConstraint)
-      , tolerations = None (List Toleration)
-      , nodeSelector = None Map
       }
     , SpreadConstraint
-    , Toleration
     }
