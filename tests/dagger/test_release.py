@@ -102,3 +102,27 @@ async def test_the_image_is_published_with_its_signature(module: Dhallmark, lab:
         plain_http=True,
     )
     assert f"{lab.registry()}/ci/dhallmark@{digest}" in said
+
+
+async def test_a_release_with_the_services_and_the_token_of_someone_else(
+    module: Dhallmark,
+    lab: Lab,
+    make_project: Callable[..., Path],
+    claims: Callable[[Path], dict[str, str]],
+    builder_id: str,
+) -> None:
+    """What a CI job calls: registry, Sigstore and token are given; a lab of its own only signs the mutants."""
+    project = make_project(version="1.5.0")
+    released = await module.release(
+        source=dag.host().directory(str(project)),
+        token=await lab.token(claims=[f"{name}={value}" for name, value in claims(project).items()]),
+        builder_id=builder_id,
+        trust_config=lab.trust_config(),
+        trusted_root=lab.trusted_root(),
+        sigstore=lab.service(),
+        registry=lab.service(),
+        packages=lab.service(),
+        controls=["S1", "C2"],
+    )
+    assert {one["tag"] for one in json.loads(await released.digests())["artifacts"]} == {"1.5.0"}
+    assert sorted(await released.controls().entries()) == ["C2.json", "S1.json"]

@@ -64,9 +64,9 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, bytes], *, scr
     if script:
         files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{script} = {name}.main:run\n".encode()
     record = ""
-    for path, content in files.items():
+    for file, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(content)}\n"
+        record += f"{file},sha256={digest},{len(content)}\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from dagger.mod import default_module
@@ -38,12 +38,12 @@ def identify(value: object) -> str | None:
 
 
 @pytest.mark.parametrize(("kind", "name", "function"), FUNCTIONS, ids=identify)
-def test_every_function_has_a_line_of_documentation(kind: type, name: str, function: Function) -> None:
+def test_every_function_has_a_line_of_documentation(kind: type, name: str, function: Function[Any, Any]) -> None:
     assert inspect.getdoc(getattr(kind, function.original_name))
 
 
 @pytest.mark.parametrize(("kind", "name", "function"), FUNCTIONS, ids=identify)
-def test_every_argument_is_described_and_given_by_name(kind: type, name: str, function: Function) -> None:
+def test_every_argument_is_described_and_given_by_name(kind: type, name: str, function: Function[Any, Any]) -> None:
     method = getattr(kind, function.original_name)
     hints = get_type_hints(method, include_extras=True)
     for parameter in list(inspect.signature(method).parameters.values())[1:]:
