@@ -118,7 +118,8 @@ def test_a_remote_import_is_fetched_once_and_then_taken_from_the_earlier_run(
     unseeded = replace(example, seed=tmp_path / "nothing")
     build = tmp_path / "build"
     unseeded.resolve(build)
-    assert packages.requests.count(URL) == 2, "one for the graph, one for the normal forms"
+    # Dhall runs twice at a time; whichever comes second may find the entry that the first has left in the cache.
+    assert packages.requests.count(URL) in {1, 2}
     assert tree(build / "resolve") == tree(example.build / "resolve"), "fetched or seeded, the record is the same"
     packages.requests.clear()
     unseeded.resolve(build)
