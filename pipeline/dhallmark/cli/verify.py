@@ -24,6 +24,7 @@ def verify(
     subject_name: str = "",
     plain_http: Annotated[bool, Parameter(negative="")] = False,
     registry_ca: Path | None = None,
+    record: Path | None = None,
 ) -> Result:
     """Verify artifacts in a registry, or a deploy tree, against a policy and a trust root.
 
@@ -46,11 +47,15 @@ def verify(
         Read from a registry without TLS.
     registry_ca
         PEM file of the certificates to trust instead of the system's.
+    record
+        Write the verdicts to this file, too, as --output json prints them.
     """
     import anyio
 
+    from dhallmark import strictjson
     from dhallmark.config.load import load_policy
     from dhallmark.errors import UsageError
+    from dhallmark.files import write_atomic
     from dhallmark.verdict import Verdict
     from dhallmark.verify.reference import verify_reference
     from dhallmark.verify.tree import verify_tree
@@ -74,9 +79,15 @@ def verify(
     if tree is not None:
         parts.append(verify_tree(tree, rules, trust))
     verdict = Verdict.of("all", parts=parts)
+    data = {
+        "schema": "dhallmark.dev/verdicts/v1",
+        "outcome": verdict.outcome.value,
+        "verdicts": [part.to_json() for part in parts],
+    }
+    if record is not None:
+        write_atomic(record, strictjson.dump(data))
     return Result(
-        data={"schema": "dhallmark.dev/verdicts/v1", "outcome": verdict.outcome.value}
-        | {"verdicts": [part.to_json() for part in parts]},
+        data=data,
         text=_text(parts),
         exit_code=verdict.exit_code,
     )

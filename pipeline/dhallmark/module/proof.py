@@ -42,15 +42,17 @@ class Verifier:
 
 
 def verify(
-    verifier: Verifier, *, references: Sequence[str], tree: dagger.Directory | None = None, output: str | None = None
+    verifier: Verifier, *, references: Sequence[str], tree: dagger.Directory | None = None, record: str | None = None
 ) -> dagger.Container:
-    """`dhallmark verify`, which fails unless everything is accepted. `output` takes the verdicts as JSON."""
+    """`dhallmark verify`, which fails unless everything is accepted. `record` takes the verdicts as JSON."""
     job = verifier.job()
     arguments = ["verify", *verifier.options(), *(part for one in references for part in ("--ref", one))]
     if tree is not None:
         job = job.mounted("/tree", tree)
         arguments += ["--tree", "/tree"]
-    return job.run(arguments, fresh=True, output=output)
+    if record is not None:
+        arguments += ["--record", record]
+    return job.run(arguments, fresh=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

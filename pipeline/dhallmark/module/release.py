@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 import dagger
-from dagger import Doc
+from dagger import Doc, dag
 from dhallmark.config.load import parse_config
 from dhallmark.config.model import Publish
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
-from dhallmark.module.job import start
+from dhallmark.module.job import BUILD, start
 from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier, controls, verify
 from dhallmark.module.steps import Builder, Project
 
@@ -26,6 +26,17 @@ class Released:
 
     build_directory: dagger.Directory
     deploy_tree: dagger.Directory
+    trusted_root: dagger.File
+    """What the release was verified with, for whoever checks it again."""
+    table: str
+    """What was made, where it is, and what was said of it, for people."""
+
+    @function
+    def results(self) -> Annotated[dagger.Directory, Doc("build/, deploy/, trusted_root.json, report.txt.")]:
+        """All of it in one folder, to export."""
+        folder = dag.directory().with_directory("build", self.build_directory)
+        folder = folder.with_directory("deploy", self.deploy_tree).with_file("trusted_root.json", self.trusted_root)
+        return folder.with_new_file("report.txt", self.table)
 
     @function
     async def report(self) -> str:
@@ -104,9 +115,15 @@ async def release(
     reference, name = await _first(build, settings.publish)
     reports = await controls(verifier, reference=reference, subject_name=name, only=only, forge=forge)
     build = await publish(build, phase="promote").sync()
-    verified = await verify(verifier, references=await _published(build), output="/verdicts.json").sync()
+    verified = await verify(verifier, references=await _published(build), record="/verdicts.json").sync()
     build = build.with_file("verdicts.json", verified.file("/verdicts.json")).with_directory("controls", reports)
-    return Released(build_directory=build, deploy_tree=await steps.gitops(project, build, tree=tree).sync())
+    table = steps.report(project, build)
+    return Released(
+        build_directory=table.directory(BUILD),
+        deploy_tree=await steps.gitops(project, build, tree=tree).sync(),
+        trusted_root=trust.trusted_root,
+        table=await table.stdout(),
+    )
 
 
 async def _first(build: dagger.Directory, place: Publish) -> tuple[str, str]:

@@ -139,3 +139,8 @@ def gitops(project: Project, build: dagger.Directory, *, tree: dagger.Directory 
     job = project.job(build)
     job = job.directory("/deploy", tree) if tree is not None else job
     return job.run(["gitops", "write", "--build", BUILD, "--to", "/deploy"]).directory("/deploy")
+
+
+def report(project: Project, build: dagger.Directory) -> dagger.Container:
+    """`dhallmark report`: the table of verdicts on standard output, release.json in the build directory."""
+    return project.job(build).variable("COLUMNS", "180").run(["report", "--build", BUILD])
