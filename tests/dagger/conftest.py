@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 import dagger
+import pytest
 from dagger import dag
+
 from dhallmark.module import Dhallmark, Lab, Released
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from dagger import QueryError, dag
+
 from dhallmark.module import Dhallmark, Lab, Released
 from dhallmark.module.job import Job
 from dhallmark.module.proof import FIRST_CONTROLS

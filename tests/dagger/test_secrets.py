@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from dagger import dag
+
 from dhallmark.lab.session import make_token
 from dhallmark.module import Dhallmark, Lab, Released
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from dagger import dag
+
 from dhallmark.module import Dhallmark, Lab
 from dhallmark.module.lab import PACKAGES_HOST
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagger
 from dagger import dag
+
 from dhallmark.module.job import Job
 
 _VENV = "/opt/builder"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
+
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
 from dhallmark.module.options import AllowDirty, BuilderId, ConfigPath, Controls, Source, Tree

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
-
 import dagger
 from dagger import dag
+
 from dhallmark.module.job import Binding, Job
 
 FIRST_CONTROLS = ("S1", "S2", "S6", "C1", "C2", "P1")

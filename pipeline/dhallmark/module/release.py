@@ -11,6 +11,7 @@ from typing import Annotated
 
 import dagger
 from dagger import Doc, dag
+
 from dhallmark.config.load import parse_config
 from dhallmark.config.model import Publish
 from dhallmark.module import steps

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import dagger
+
 from dhallmark.module.job import BUILD, SOURCE, Binding, Job, bindings
 
 RecordedStep = Literal["resolve", "render", "package"]

@@ -37,7 +37,7 @@ def dhallmark(*words: str | Path) -> tuple[ExitCode, dict[str, object], str]:
     code = run(["--output", "json", *map(str, words)], stdout=out, stderr=err)
     body = json.loads(out.getvalue() or err.getvalue())
     assert isinstance(body, dict)
-    return code, body, err.getvalue()
+    return ExitCode(code), body, err.getvalue()
 
 
 def lab_exec(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:

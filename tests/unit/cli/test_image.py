@@ -20,7 +20,7 @@ def say(*words: str) -> tuple[ExitCode, dict[str, object]]:
     code = run([*words, "--output", "json"], stdout=out, stderr=err)
     text = err.getvalue() or out.getvalue()
     body: dict[str, object] = json.loads(text[text.index("{") :])
-    return code, body
+    return ExitCode(code), body
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_a_good_file_is_read_and_frozen() -> None:
     assert config.publish.plain_http
     assert config.signing.mode == "keyless"
     with pytest.raises(ValidationError, match="frozen"):
-        config.project = "other"
+        config.project = "other"  # type: ignore[misc] # mypy, too, sees that it is frozen
 
 
 @pytest.mark.parametrize(

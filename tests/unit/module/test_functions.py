@@ -6,10 +6,10 @@ import inspect
 from typing import Any, get_type_hints
 
 import pytest
+from dagger import Doc
 from dagger.mod import default_module
 from dagger.mod._resolver import Function
 
-from dagger import Doc
 from dhallmark.cli.release import FIRST_CONTROLS as OF_THE_COMMAND
 from dhallmark.module import Dhallmark, Lab, Released
 from dhallmark.module.proof import FIRST_CONTROLS
