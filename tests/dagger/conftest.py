@@ -70,13 +70,15 @@ def engine_places(engine: Engine) -> tuple[Path, ...]:
 
 @contextmanager
 def fresh_engine(name: str) -> Iterator[Engine]:
-    """An engine with an empty cache, stopped at the end."""
+    """An engine with an empty cache, stopped and thrown away at the end."""
     subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", name], check=True, timeout=120)
     engine = start_engine(name, "--fresh")
     try:
         yield engine
     finally:
         subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", name], check=True, timeout=120)
+        # Gigabytes that nobody will ask for: the next one starts with an empty cache, too.
+        shutil.rmtree(Path(engine.environment["DHALLMARK_CACHE"]) / "state" / f"engine-{name}")
 
 
 @pytest.fixture(scope="session")
