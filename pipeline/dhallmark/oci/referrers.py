@@ -104,9 +104,13 @@ def read_api(
             return _partial(found, f"more than {MAX_REFERRERS} referrers")
         if not link:
             return Referrers(descriptors=tuple(found.values()), complete=True, source="api")
-        next_url = urljoin(next_url, link)
-        if not same_origin(next_url):
-            return _partial(found, "the next page is on another host")
+        try:
+            next_url = urljoin(next_url, link)
+            problem = "" if same_origin(next_url) else "the next page is on another host"
+        except ValueError:
+            problem = "the next page's address is none"
+        if problem:
+            return _partial(found, problem)
         if next_url in seen or len(seen) >= MAX_PAGES:
             return _partial(found, "the pages do not end")
 

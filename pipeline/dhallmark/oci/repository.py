@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 import requests
 from oras.utils.request import append_url_params
@@ -13,7 +13,7 @@ from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, RegistryError
 from dhallmark.oci.descriptor import MANIFEST_TYPES, MAX_MANIFEST_BYTES, OCI_INDEX, Manifest
 from dhallmark.oci.referrers import Referrers, read_api, read_fallback
-from dhallmark.oci.transport import Transport, failure
+from dhallmark.oci.transport import Transport, failure, resolve_url
 
 CHUNKED_ABOVE: Final = 32 * 1024 * 1024
 """Bytes from which on a file goes up in pieces, so that it need not fit in memory or in one request's deadline."""
@@ -155,7 +155,7 @@ class RepositoryClient:
         location = opened.headers.get("Location", "")
         if opened.status_code != _ACCEPTED or not location:
             raise failure(opened, method="POST", url=start, doing=f"writing to {self._http.repository}")
-        url = append_url_params(urljoin(start, location), {"digest": str(digest)})
+        url = append_url_params(resolve_url(start, location, method="POST"), {"digest": str(digest)})
         return self._http.request("PUT", url, headers={"Content-Type": "application/octet-stream"}, data=content)
 
     def referrers(self, digest: Digest) -> Referrers:

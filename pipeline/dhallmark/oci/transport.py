@@ -24,7 +24,8 @@ import requests
 import urllib3
 from oras.auth.utils import parse_auth_header
 
-from dhallmark.errors import RegistryError
+from dhallmark import strictjson
+from dhallmark.errors import FormatError, RegistryError
 from dhallmark.oci.credentials import Credentials
 
 _CONNECT_TIMEOUT: Final = 10.0
@@ -37,6 +38,8 @@ _MAX_REDIRECTS: Final = 5
 _CHUNK: Final = 64 * 1024
 _DEFAULT_LIMIT: Final = 1024 * 1024
 """Bytes of an answer whose size nobody announced: tokens, errors."""
+_MAX_ERROR_BYTES: Final = 64 * 1024
+"""Of an error's answer, for its words; a longer one is not read for them."""
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _ERRORS: Final = 400
@@ -146,9 +149,9 @@ class Transport(oras.provider.Registry):  # type: ignore[misc]
         hops = 0
         while follow and response.status_code in _REDIRECTS:
             hops += 1
-            target = urljoin(url, response.headers.get("Location", ""))
             if hops > _MAX_REDIRECTS:
                 raise RegistryError("too many redirects", method=method, url=url, status=response.status_code)
+            target = resolve_url(url, response.headers.get("Location", ""), method=method)
             if urlsplit(target).scheme not in ({"http", "https"} if self._plain_http else {"https"}):
                 raise RegistryError(
                     "refused a redirect to plain HTTP", method=method, url=url, status=response.status_code
@@ -189,11 +192,14 @@ class Transport(oras.provider.Registry):  # type: ignore[misc]
                     raise RegistryError(_describe(error), method=method, url=_shown(url), hint=_HINT) from error
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise RegistryError(_describe(error), method=method, url=_shown(url), hint=_HINT) from error
+            except ValueError as error:
+                # requests and urllib3 parse the addresses in headers, and let urllib.parse's ValueError through.
+                raise _no_address(method, url) from error
             else:
                 if last or response.status_code not in _TRANSIENT:
                     return response
                 after = response.headers.get("Retry-After", "")
-                wait = min(float(after), _MAX_WAIT) if after.isdigit() else wait
+                wait = min(float(after), _MAX_WAIT) if after.isascii() and after.isdigit() else wait
             time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
@@ -226,7 +232,7 @@ class Transport(oras.provider.Registry):  # type: ignore[misc]
                 self.auth.token = None
                 try:
                     answered, changed = self.auth.authenticate_request(response, {})
-                except (ValueError, TypeError, AttributeError, KeyError) as error:
+                except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
                     raise RegistryError(
                         "the registry's token service gave an answer that cannot be read",
                         method=str(response.request.method),
@@ -260,9 +266,9 @@ def failure(response: requests.Response, *, method: str, url: str, doing: str = 
     status = response.status_code
     words = ""
     try:
-        errors = response.json()["errors"]
+        errors = strictjson.parse(response.content, what="error", max_bytes=_MAX_ERROR_BYTES)["errors"]
         words = "; ".join(f"{item.get('code', '')}: {item.get('message', '')}"[:200] for item in errors[:3])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (FormatError, KeyError, TypeError, AttributeError):
         words = response.reason or ""
     hint = "log in with `docker login` or `helm registry login`" if status in {_UNAUTHORIZED, _FORBIDDEN} else None
     return RegistryError(
@@ -272,6 +278,18 @@ def failure(response: requests.Response, *, method: str, url: str, doing: str = 
         status=status,
         hint=hint,
     )
+
+
+def resolve_url(base: str, location: str, *, method: str) -> str:
+    """The address `location`, which may be relative, of an answer to `base`. Raises RegistryError for none."""
+    try:
+        return urljoin(base, location)
+    except ValueError as error:
+        raise _no_address(method, base) from error
+
+
+def _no_address(method: str, url: str) -> RegistryError:
+    return RegistryError("the registry answered with an address that is none", method=method, url=_shown(url))
 
 
 def _describe(error: Exception) -> str:

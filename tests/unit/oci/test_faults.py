@@ -417,6 +417,49 @@ async def test_a_token_service_that_fails_is_an_error(server: Server, token: Ans
     assert "s3cret-word" not in str(caught.value)
 
 
+HOSTILE = {
+    "an address that cannot be parsed": reply(302, Location="http://[bad/"),
+    "a pause that is a digit and no number": reply(503, Retry_After="\xb2"),
+    "an error nested without end": reply(500, b"[" * 400_000, Content_Type="application/json"),
+    "an error of any bytes": reply(500, bytes(range(256)) * 4000),
+    "errors that are no list": reply(500, b'{"errors":{"a":1}}'),
+    "a token service that cannot be parsed": reply(401, WWW_Authenticate='Bearer realm="http://[bad",service="x"'),
+    "a token service on no port": reply(401, WWW_Authenticate='Bearer realm="http://127.0.0.1:99999999/x"'),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_answer_is_a_registry_error_and_nothing_else(server: Server, name: str) -> None:
+    server.routes = [("/", HOSTILE[name])]
+    async with client(server) as registry:
+        with contextlib.suppress(RegistryError):
+            assert not (await registry.referrers("web", SUBJECT)).complete
+        with pytest.raises(RegistryError):
+            await registry.resolve("web", "1")
+        with pytest.raises(RegistryError):
+            await registry.get_blob("web", SUBJECT)
+        with pytest.raises(RegistryError):
+            await registry.push_blob("web", b"content")
+
+
+async def test_a_token_nested_without_end_is_an_error(server: Server) -> None:
+    challenge = f'Bearer realm="http://{server.host}/token",service="s",scope="repository:web:pull"'
+    server.routes = [
+        ("/token", reply(200, b"[" * 400_000)),
+        ("/manifests/", reply(401, WWW_Authenticate=challenge)),
+    ]
+    async with client(server) as registry:
+        with pytest.raises(RegistryError, match="token service"):
+            await registry.find_manifest("web", "1")
+
+
+async def test_an_upload_to_an_address_that_cannot_be_parsed_is_an_error(server: Server) -> None:
+    server.routes = [("POST", reply(202, Location="http://[bad/"))]
+    async with client(server) as registry:
+        with pytest.raises(RegistryError, match="address"):
+            await registry.push_blob("web", b"content")
+
+
 async def test_a_netrc_file_changes_no_request(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

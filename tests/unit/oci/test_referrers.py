@@ -151,6 +151,13 @@ def test_a_next_page_on_another_host_is_not_asked_for() -> None:
     assert "another host" in found.problem
 
 
+def test_a_next_page_at_an_address_that_cannot_be_parsed_leaves_the_listing_incomplete() -> None:
+    found = listing(Answer(content=index(entry(1)), next_url="http://[bad"))
+    assert found
+    assert not found.complete
+    assert "address" in found.problem
+
+
 def test_pages_that_go_round_end() -> None:
     found = listing(Answer(content=index(entry(1)), next_url="?2"), Answer(content=index(entry(2)), next_url=URL))
     assert found
