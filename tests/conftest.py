@@ -31,7 +31,7 @@ _CACHED = b"\x83\x01\x02\x03"
 VALUES = b"greeting: hello\n"
 
 
-def _settings(version: str, registry: str) -> dict[str, object]:
+def _settings(version: str, registry: str, *, templated: bool) -> dict[str, object]:
     return {
         "schemaVersion": 1,
         "project": "acme",
@@ -44,7 +44,7 @@ def _settings(version: str, registry: str) -> dict[str, object]:
             "web": {
                 "entry": "apps/web.dhall",
                 "layer": "services",
-                "chart": {"description": "The web", "values": "apps/web.yaml"},
+                "chart": {"description": "The web", "values": "apps/web.yaml", "templated": templated},
             },
         },
         "publish": {
@@ -57,29 +57,37 @@ def _settings(version: str, registry: str) -> dict[str, object]:
     }
 
 
-def _normal_form(application: str, environment: str) -> bytes:
+def _normal_form(application: str, environment: str, *, motto: str) -> bytes:
     """A list of one ConfigMap in Dhall's binary encoding: list [4, …], record [8, …], text [18, …]."""
 
     def record(**fields: object) -> list[object]:
         return [8, {name: [18, value] if isinstance(value, str) else value for name, value in sorted(fields.items())}]
 
-    data = record(motto="{{ not a template }}", environment=environment)
+    data = record(motto=motto, environment=environment)
     body = record(apiVersion="v1", kind="ConfigMap", metadata=record(name=application), data=data)
     return cbor2.dumps([4, None, body])
 
 
 @pytest.fixture(scope="session")
 def make_small_release() -> Callable[..., SmallRelease]:
-    """Writes the project below a folder, what `resolve` makes of it, and lets `render` make the charts."""
+    """Writes the project below a folder, what `resolve` makes of it, and lets `render` make the charts.
+
+    With `templated`, the chart of `web` is a template whose values Helm fills in.
+    """
 
     def make(
-        directory: Path, *, version: str = "1.2.3", registry: str = "registry.example", shard: str = "1/1"
+        directory: Path,
+        *,
+        version: str = "1.2.3",
+        registry: str = "registry.example",
+        shard: str = "1/1",
+        templated: bool = False,
     ) -> SmallRelease:
         from dhallmark.render.closure import Closure, Import, UnitRecord, write_closure
         from dhallmark.render.render import render
 
         root, build = directory / "project", directory / "build"
-        settings = _settings(version, registry)
+        settings = _settings(version, registry, templated=templated)
         plan = make_plan(Config.model_validate(settings), shard=Shard.parse(shard))
         sources = {"apps/net.dhall": _ENTRY, "apps/web.dhall": _ENTRY, "apps/lib.dhall": _LIB}
         for name, content in {
@@ -99,7 +107,8 @@ def make_small_release() -> Callable[..., SmallRelease]:
         imports.append(Import(id=url, kind="remote", url=url, sha256=cached, semantic_hash=cached, frozen=True))
         units = []
         for unit in plan.units:
-            normal = _normal_form(unit.application, unit.environment)
+            motto = "{{ .Values.greeting }}" if templated and unit.application == "web" else "{{ not a template }}"
+            normal = _normal_form(unit.application, unit.environment, motto=motto)
             write_atomic(build / "resolve" / "normal" / f"{unit.path}.dhallb", normal)
             units.append(
                 UnitRecord(

@@ -7,7 +7,7 @@ from pathlib import Path
 from toolchain import command
 from toolchain.cache import Cache, files_below, key_of
 from toolchain.errors import ToolchainError
-from toolchain.go import Go
+from toolchain.go import BUILT_WITH, Go
 from toolchain.layout import TOOLS
 
 RECIPE = "go-tool 1"
@@ -46,7 +46,7 @@ class GoTool:
         commands = [f"{name}={package}" for name, package in self.commands]
         return key_of(
             label=RECIPE,
-            texts=[platform.machine(), *commands, *self.stamp, *self.tags],
+            texts=[platform.machine(), str(BUILT_WITH), *commands, *self.stamp, *self.tags],
             files=files_below(self.source),
         )
 
@@ -112,6 +112,13 @@ GO_TOOLS: tuple[GoTool, ...] = (
         module="helm.sh/helm/v3",
         commands=(("helm", "helm.sh/helm/v3/cmd/helm"),),
         stamp=("helm.sh/helm/v3/internal/version.version",),
+    ),
+    # The only one of the two whose `install --dry-run=client` asks no cluster.
+    GoTool(
+        name="helm4",
+        module="helm.sh/helm/v4",
+        commands=(("helm4", "helm.sh/helm/v4/cmd/helm"),),
+        stamp=("helm.sh/helm/v4/internal/version.version",),
     ),
     GoTool(
         name="actionlint",

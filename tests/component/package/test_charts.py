@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from dhallmark.errors import ToolError
+from dhallmark.lab.namespace import isolated
 from dhallmark.package.chart import read_chart
 from dhallmark.package.model import Artifacts
 from dhallmark.package.objects import plain_objects
@@ -30,12 +32,28 @@ class Release(Protocol):
     build: Path
 
 
-def helm(*arguments: str | Path) -> str:
-    found = shutil.which("helm")
-    assert found, 'helm is not on PATH: run `eval "$(python3 ci/toolchain env)"`'
-    done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    assert found, f'{name} is not on PATH: run `eval "$(python3 ci/toolchain env)"`'
+    return found
+
+
+def output_of(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def helm(*arguments: str | Path) -> str:
+    return output_of(tool("helm"), *arguments)
+
+
+def installed(chart: Path, *, home: Path) -> list[dict[str, object]]:
+    """What `helm install` would send to a cluster, told by a Helm that can reach none."""
+    words = [tool("helm4"), "install", "it", str(chart), "--dry-run=client", "--output", "json"]
+    # Helm 3 asks a cluster for its version even here. Nothing of the user's, such as a kubeconfig, is read.
+    done = json.loads(output_of("env", "-i", f"HOME={home}", *isolated(words)))
+    return [body for body in objects(done["manifest"]) if isinstance(body, dict)]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +97,30 @@ def test_helm_reads_the_metadata_from_the_archive(release: Release, artifacts: A
     shown = yaml.safe_load(helm("show", "chart", release.build / "package/prod/acme-1.2.3.tgz"))
     assert [item["name"] for item in shown["dependencies"]] == ["net", "web"]
     assert helm("show", "values", release.build / "package/prod/web-1.2.3.tgz").strip() == "greeting: hello"
+
+
+def test_every_plain_chart_and_umbrella_installs_without_a_cluster(
+    release: Release, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    for path in charts(artifacts):
+        found = installed(release.build / path, home=tmp_path)
+        assert found == objects(helm("template", "it", release.build / path))
+        assert found
+
+
+def test_a_templated_chart_installs_without_a_cluster(
+    make_small_release: Callable[..., Release], tmp_path: Path
+) -> None:
+    release = make_small_release(tmp_path, templated=True)
+    package(release.plan, root=release.root, build=release.build, source_date_epoch=1_700_000_000)
+    [body] = installed(release.build / "package/prod/web-1.2.3.tgz", home=tmp_path)
+    assert body["data"] == {"motto": "hello", "environment": "prod"}
+
+
+def test_a_chart_that_no_cluster_could_install_is_refused_by_the_same_call(tmp_path: Path) -> None:
+    chart = templated_chart(tmp_path / "chart", "kind: ConfigMap\nmetadata: [\n")
+    with pytest.raises(AssertionError, match=r"001-configmap-mail\.yaml"):
+        installed(chart, home=tmp_path)
 
 
 def templated_chart(directory: Path, template: str) -> Path:
