@@ -2,7 +2,9 @@
 
 A chart's folder has a `Chart.yaml` and an `attestation.json`, one bundle of provenance whose subjects name every file
 by its path in the tree. The environment is part of that path: an attestation that was copied from `dev` to `prod`
-names nothing there (G7), and one that is newer or older than the chart names other digests (G6).
+names nothing there (G7), and one that is newer or older than the chart names other digests (G6). Helm loads every chart
+below `charts/`, listed or not; so the charts there must be those that the chart above them, signed, lists as its
+dependencies, each in that version: none left out, none added, none of another release (R3, P19).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from dhallmark.config import strictyaml
 from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
@@ -39,7 +43,7 @@ def verify_tree(tree: Path, policy: Policy, trust: TrustRoot) -> Verdict:
     files = run.step("tree.files", lambda: _list(tree))
     if files is None:
         return Verdict.of(str(tree), checks=run.checks)
-    charts = sorted(path.removesuffix(f"/{CHART}") for path in files if path.endswith(f"/{CHART}"))
+    charts = _charts_in(files)
     parts = [_verify_chart(tree, chart, _files_of(chart, files), policy, trust) for chart in charts]
     if charts:
         run.step("tree.complete", lambda: _require_covered(files, charts))
@@ -56,6 +60,8 @@ def _walk(folder: Path, name: str) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = f"{name}/{entry.name}"
+            if not path.isprintable():
+                raise Refusal(Reason.ARTIFACT_CONTENT_MISMATCH, f"{path!a} is not a name that can be read")
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
                 yield from _walk(folder / entry.name, path)
@@ -71,8 +77,50 @@ def _files_of(chart: str, files: Sequence[str]) -> tuple[str, ...]:
 
 def _require_covered(files: Sequence[str], charts: Sequence[str]) -> None:
     for path in files:
-        if not any(path.startswith(f"{chart}/") for chart in charts):
-            raise Refusal(Reason.ARTIFACT_CONTENT_MISMATCH, f"{path} belongs to no chart")
+        environment = "/".join(path.split("/")[:2])
+        if environment not in charts:
+            raise Refusal(Reason.ARTIFACT_CONTENT_MISMATCH, f"{path} belongs to no environment's chart")
+
+
+def _charts_in(files: Sequence[str]) -> list[str]:
+    return sorted(path.removesuffix(f"/{CHART}") for path in files if path.endswith(f"/{CHART}"))
+
+
+def _require_listed(tree: Path, chart: str, files: Sequence[str]) -> None:
+    """Refuse charts in `chart`, whose files are `files`, other than its dependencies."""
+    below = [inner for inner in _charts_in(files) if inner != chart]
+    inside = {inner for inner in below if not any(inner.startswith(f"{other}/") for other in below)}
+    listed = _dependencies(tree, chart)
+    wanted = {f"{chart}/charts/{name}": version for name, version in listed.items()}
+    odd = sorted(inside ^ wanted.keys())
+    if odd:
+        said = "is not listed by the chart above it" if odd[0] in inside else "is listed by the chart above it and gone"
+        raise Refusal(Reason.ARTIFACT_CONTENT_MISMATCH, f"the chart {odd[0]} {said}")
+    for inner, version in wanted.items():
+        found = str(_chart_yaml(tree, inner).get("version", ""))
+        if found != version:
+            raise Refusal(
+                Reason.ARTIFACT_CONTENT_MISMATCH,
+                f"{inner} is of another release than the chart above it",
+                expected=version,
+                found=found,
+            )
+
+
+def _dependencies(tree: Path, chart: str) -> Mapping[str, str]:
+    """Name and version of each chart that `chart` lists."""
+    listed = _chart_yaml(tree, chart).get("dependencies", [])
+    with border(Reason.ARTIFACT_CONTENT_MISMATCH, f"{chart}/{CHART}"):
+        return {str(item["name"]): str(item["version"]) for item in listed}
+
+
+def _chart_yaml(tree: Path, chart: str) -> Mapping[str, Any]:
+    path = f"{chart}/{CHART}"
+    with border(Reason.ARTIFACT_CONTENT_MISMATCH, path), (tree / path).open("rb") as file:
+        value = strictyaml.parse(file.read(strictyaml.MAX_BYTES + 1), file=path).value
+        if not isinstance(value, dict):
+            raise Refusal(Reason.ARTIFACT_CONTENT_MISMATCH, f"{path} is no mapping")
+        return value
 
 
 def _verify_chart(tree: Path, chart: str, files: Sequence[str], policy: Policy, trust: TrustRoot) -> Verdict:
@@ -89,6 +137,8 @@ def _verify_chart(tree: Path, chart: str, files: Sequence[str], policy: Policy, 
     named = run.step("subject.name", lambda: _subjects_of(chart, signed.statement))
     if named is not None:
         run.step("tree.content", lambda: _compare(tree, chart, files, named))
+    if run.passed:  # what an unsigned Chart.yaml lists says nothing
+        run.step("tree.charts", lambda: _require_listed(tree, chart, files))
     return Verdict.of(chart, checks=[*checks, *run.checks], parts=[result.verdict])
 
 
@@ -121,7 +171,7 @@ def _subjects_of(chart: str, statement: Statement) -> Mapping[str, Digest]:
 
 def _compare(tree: Path, chart: str, files: Sequence[str], named: Mapping[str, Digest]) -> None:
     """Refuse a file that differs from what was signed, one that was not, and one that is gone."""
-    nested = {path.removesuffix(f"/{CHART}") for path in files if path.endswith(f"/{CHART}")} - {chart}
+    nested = set(_charts_in(files)) - {chart}
     for path in files:
         expected = named.get(path)
         if expected is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +38,13 @@ POLICY = Policy.model_validate(
     }
 )
 WEB, UMBRELLA = "environments/prod/charts/web", "environments/prod"
+POLICIES = "environments/prod/charts/policies"
 FILES = {
-    UMBRELLA: {"Chart.yaml": "name: platform\n"},
-    WEB: {"Chart.yaml": "name: web\n", "templates/000-configmap-web.yaml": "kind: ConfigMap\n"},
+    UMBRELLA: {
+        "Chart.yaml": "name: platform\ndependencies: [{name: policies, version: 1.2.3}, {name: web, version: 1.2.3}]\n"
+    },
+    WEB: {"Chart.yaml": "name: web\nversion: 1.2.3\n", "templates/000-configmap-web.yaml": "kind: ConfigMap\n"},
+    POLICIES: {"Chart.yaml": "name: policies\nversion: 1.2.3\n"},
     "environments/dev": {"Chart.yaml": "name: platform # dev\n"},
 }
 
@@ -80,7 +85,7 @@ def judge(tree: Path, instance: Instance) -> Verdict:
 def test_a_whole_tree_is_accepted(tree: Path, instance: Instance) -> None:
     verdict = judge(tree, instance)
     assert verdict.outcome is Outcome.ACCEPTED, verdict.to_json()
-    assert [part.subject for part in verdict.parts] == ["environments/dev", UMBRELLA, WEB]
+    assert [part.subject for part in verdict.parts] == ["environments/dev", UMBRELLA, POLICIES, WEB]
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], Reason]] = {
@@ -132,6 +137,60 @@ def test_a_changed_tree_is_refused(tree: Path, instance: Instance, name: str) ->
     change(tree)
     verdict = judge(tree, instance)
     assert verdict.reason is reason, verdict.to_json()
+
+
+def details(verdict: Verdict) -> str:
+    return " ".join(check.detail for check in verdict.walk())
+
+
+def put_signed(tree: Path, instance: Instance, chart: str, files: dict[str, str]) -> None:
+    """Put a chart that another release of the same identity signed."""
+    (tree / chart).mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (tree / chart / name).write_text(text)
+    (tree / chart / "attestation.json").write_bytes(attest(instance, chart, files))
+
+
+def test_an_application_of_an_older_release_is_refused(tree: Path, instance: Instance) -> None:
+    put_signed(tree, instance, POLICIES, {"Chart.yaml": "name: policies\nversion: 1.2.2\n"})
+    verdict = judge(tree, instance)
+    assert verdict.reasons == {Reason.ARTIFACT_CONTENT_MISMATCH}, verdict.to_json()
+    assert "another release" in details(verdict)
+
+
+def test_an_application_that_the_release_no_longer_has_is_refused(tree: Path, instance: Instance) -> None:
+    put_signed(tree, instance, f"{UMBRELLA}/charts/old", {"Chart.yaml": "name: old\nversion: 1.2.3\n"})
+    verdict = judge(tree, instance)
+    assert verdict.reasons == {Reason.ARTIFACT_CONTENT_MISMATCH}
+    assert "not listed" in details(verdict)
+
+
+def test_an_application_that_is_left_out_is_refused(tree: Path, instance: Instance) -> None:
+    shutil.rmtree(tree / POLICIES)
+    verdict = judge(tree, instance)
+    assert verdict.reasons == {Reason.ARTIFACT_CONTENT_MISMATCH}
+    assert "gone" in details(verdict)
+
+
+def test_applications_without_the_chart_that_lists_them_are_refused(tree: Path, instance: Instance) -> None:
+    (tree / UMBRELLA / "Chart.yaml").unlink()
+    (tree / UMBRELLA / "attestation.json").unlink()
+    shutil.rmtree(tree / POLICIES)
+    assert judge(tree, instance).reasons == {Reason.ARTIFACT_CONTENT_MISMATCH}
+
+
+@pytest.mark.parametrize("listed", ["dependencies: 3", "dependencies: [{name: web}]", "- web", "a: &x 1", "\x00"])
+def test_a_chart_that_lists_nothing_readable_is_refused(tree: Path, instance: Instance, listed: str) -> None:
+    put_signed(tree, instance, UMBRELLA, {"Chart.yaml": listed})
+    assert judge(tree, instance).reasons == {Reason.ARTIFACT_CONTENT_MISMATCH}
+
+
+@pytest.mark.parametrize("name", [b"\xff.yaml", b"\x1b[2J.yaml", b"a\nb.yaml"])
+def test_a_name_that_cannot_be_shown_is_refused_in_words_that_can(tree: Path, instance: Instance, name: bytes) -> None:
+    (tree / WEB / os.fsdecode(name)).write_text("kind: Role")
+    verdict = judge(tree, instance)
+    assert verdict.reason is Reason.ARTIFACT_CONTENT_MISMATCH
+    assert json.dumps(verdict.to_json(), ensure_ascii=False).encode().decode().isprintable()
 
 
 def test_an_attestation_that_the_policy_does_not_like_is_refused(tree: Path, instance: Instance) -> None:
