@@ -1,4 +1,4 @@
-"""A control: a case with the verdict and the reason that it must give (CONTROLS.md)."""
+"""A control: a case with the verdict and the reason that it must give."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ async def test_the_provenance_names_the_image_that_built_it(released: Released, 
 async def test_a_moved_tag_changes_the_verdict_of_the_same_call(
     module: Dhallmark, lab: Lab, released: Released, project: Path
 ) -> None:
-    """Verification must not be answered from the engine's cache (DESIGN, decision 7)."""
+    """Verification must not be answered from the engine's cache (ADR 1, point 7)."""
     published = json.loads(await released.digests())["artifacts"]
     good = next(one for one in published if one["environment"] == "dev" and one["name"] == "catalog")
     tag = f"{good['repository']}:{good['tag']}"

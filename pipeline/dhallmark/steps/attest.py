@@ -1,6 +1,6 @@
 """`attest`: from recorded steps to unsigned statements that the policy has accepted.
 
-What the policy would refuse is never signed (DESIGN, decision 6), so nothing that could be signed is left behind when
+What the policy would refuse is never signed (ADR 1, point 6), so nothing that could be signed is left behind when
 it refuses.
 """
 

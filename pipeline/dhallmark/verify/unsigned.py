@@ -1,7 +1,7 @@
 """The policy on a release before its first signature: on the unsigned statements and the files they are about.
 
-Any statement by an authorised identity lets a deployment through in Flux and cosign, whatever it says (DESIGN,
-decision 6). So what the policy would refuse must never be signed: this runs first, with the code that runs last.
+Any statement by an authorised identity lets a deployment through in Flux and cosign, whatever it says (ADR 1,
+point 6). So what the policy would refuse must never be signed: this runs first, with the code that runs last.
 """
 
 from __future__ import annotations

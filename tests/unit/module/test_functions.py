@@ -25,7 +25,7 @@ NEVER_CACHED = {
     (Lab, "token"),
     (Lab, "release"),
 }
-"""What signs, writes to a registry, or says how things are now (DESIGN, decision 7)."""
+"""What signs, writes to a registry, or says how things are now (ADR 1, point 7)."""
 FUNCTIONS = [
     (kind, name, function)
     for kind in (Dhallmark, Lab, Released)
