@@ -1,6 +1,6 @@
 """Reading what refers to an artifact, without ever taking a failure to look for an empty answer.
 
-DESIGN decision 5: complete is either the referrers API, every page of it well-formed, or its 404, and then the
+ADR 1, point 5: complete is either the referrers API, every page of it well-formed, or its 404, and then the
 fallback index and the legacy tags, each read or 404. Anything else is `complete=False`, or a RegistryError where
 nothing could be read at all; both block a deployment.
 
@@ -23,6 +23,8 @@ from dhallmark.oci.descriptor import MAX_MANIFEST_BYTES, OCI_INDEX, Descriptor, 
 MAX_REFERRERS: Final = 2000
 """Most referrers of one artifact. A release has some ten; more is an attempt to exhaust whoever verifies (R6)."""
 MAX_PAGES: Final = 200
+MAX_LISTING_BYTES: Final = 16 * 1024 * 1024
+"""Of all pages together: annotations may make 2,000 descriptors as large as pages are allowed to be."""
 LEGACY_SUFFIXES: Final = (".sig", ".att")
 """Ends of the tags where cosign 1 and 2 keep signatures and attestations."""
 _OK: Final = 200
@@ -84,6 +86,7 @@ def read_api(
     """
     found: dict[Digest, Descriptor] = {}
     seen: set[str] = set()
+    size = 0
     next_url = url
     while True:
         seen.add(next_url)
@@ -100,8 +103,9 @@ def read_api(
             return _partial(found, error.message)
         found.update((descriptor.digest, descriptor) for descriptor in descriptors)
         link = page.links.get("next", {}).get("url")
-        if len(found) > MAX_REFERRERS:
-            return _partial(found, f"more than {MAX_REFERRERS} referrers")
+        size += len(page.content)
+        if len(found) > MAX_REFERRERS or size > MAX_LISTING_BYTES:
+            return _partial(found, f"more than {MAX_REFERRERS} referrers, or than {MAX_LISTING_BYTES} bytes of them")
         if not link:
             return Referrers(descriptors=tuple(found.values()), complete=True, source="api")
         try:

@@ -1,7 +1,7 @@
 """The verdict on one artifact in a registry: its bytes, everything that is signed about it, and the policy.
 
 No network but the registry; the trust root and the policy are given. What the registry does not answer is never taken
-for an answer (DESIGN, decision 5): a complete listing without a signature is `rejected(signature.none)`, anything that
+for an answer (ADR 1, point 5): a complete listing without a signature is `rejected(signature.none)`, anything that
 could not be read is `indeterminate`.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import anyio
 
 from dhallmark import strictjson
 from dhallmark.config.policy import Policy
@@ -27,7 +29,15 @@ from dhallmark.verify.parse import MAX_BUNDLE_BYTES, decode_base64
 from dhallmark.verify.policy import ArtifactFacts, Broken, PolicyJudge, Signed
 from dhallmark.verify.trust import TrustRoot
 
+MAX_SECONDS = 600.0
+"""For reading one artifact with all that is attached; a registry that takes longer has not answered."""
+MAX_BLOBS = 64
+"""Most blobs of one artifact. A chart has two; more is an attempt to exhaust whoever verifies (R6)."""
+MAX_BUNDLES_BYTES = 64 * 1024 * 1024
+"""Most bytes of all bundles of one artifact. A release has some hundred KiB."""
 _CONCURRENCY = 8
+_CONCURRENT_BLOBS = 2
+"""A blob is held in memory as a whole."""
 
 
 async def verify_artifact(registry: Registry, target: Target, policy: Policy, trust: TrustRoot) -> Verdict:
@@ -45,13 +55,21 @@ async def examine(
     """As `verify_artifact`, for the artifact `digest` of `repository` (with its registry), named `name`."""
     reference = f"{repository}@{digest}"
     examination = _Examination(registry, split_repository(repository)[1], digest)
-    manifest_check, manifest = await examination.manifest()
-    if manifest is None:
-        return Verdict.of(reference, checks=[manifest_check])
-    content_check, archive = await examination.content(manifest)
-    listing_check, found = await examination.bundles()
-    checks = [manifest_check, content_check, listing_check]
-    if listing_check.reason is not None:
+    checks: list[Check] = []
+    archive: Digest | None = None
+    found: Mapping[str, bytes | Verdict] = {}
+    with anyio.move_on_after(MAX_SECONDS) as scope:
+        check, manifest = await examination.manifest()
+        checks.append(check)
+        if manifest is not None:
+            check, archive = await examination.content(manifest)
+            checks.append(check)
+            check, found = await examination.bundles()
+            checks.append(check)
+    if scope.cancelled_caught:
+        detail = f"the registry did not serve all of it in {MAX_SECONDS:.0f} s"
+        checks.append(Check(name="registry.time", reason=Reason.REGISTRY_UNAVAILABLE, detail=detail))
+    if not found or scope.cancelled_caught:
         return Verdict.of(reference, checks=checks)
     facts = ArtifactFacts(name=name, digest=digest, archive=archive)
     claims: list[Signed] = []
@@ -67,6 +85,15 @@ async def examine(
             broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
     judgement = PolicyJudge(policy).judge(claims, facts, broken=broken)
     return Verdict.of(reference, checks=[*checks, *judgement.checks], parts=judgement.rules, ignored=judgement.ignored)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A bundle in the registry: of its descriptor what is needed, since thousands are held at once."""
+
+    digest: Digest
+    size: int
+    """Bytes, by its descriptor; no more are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +118,21 @@ class _Examination:
         name = "artifact.content"
         try:
             blobs = manifest.blobs()
+            if len(blobs) > MAX_BLOBS:
+                detail = f"{len(blobs)} blobs; at most {MAX_BLOBS} are read"
+                return Check(name=name, reason=Reason.FORMAT_UNSUPPORTED, detail=detail), None
             await concurrently(
-                [partial(self.registry.get_blob, self.repository, blob.digest) for blob in blobs],
-                limit=_CONCURRENCY,
+                [partial(self._read, digest) for digest in dict.fromkeys(blob.digest for blob in blobs)],
+                limit=_CONCURRENT_BLOBS,
             )
         except (RegistryError, FormatError) as error:
             return _failure(name, error), None
         layers = blobs[1:]
         return Check(name=name), layers[0].digest if len(layers) == 1 else None
+
+    async def _read(self, digest: Digest) -> None:
+        """Read a blob for its digest's sake, and let it go."""
+        await self.registry.get_blob(self.repository, digest)
 
     async def bundles(self) -> tuple[Check, Mapping[str, bytes | Verdict]]:
         """Every bundle attached, by the digest of the manifest that attaches it, or the verdict where it has none.
@@ -110,9 +144,14 @@ class _Examination:
             listing = await self.registry.referrers(self.repository, self.digest)
             if not listing.complete:
                 return Check(name=name, reason=Reason.REGISTRY_LISTING_INCOMPLETE, detail=listing.problem), {}
-            read = await concurrently(
-                [partial(self._bundle, descriptor) for descriptor in listing.descriptors], limit=_CONCURRENCY
+            layers = await concurrently(
+                [partial(self._layer, descriptor) for descriptor in listing.descriptors], limit=_CONCURRENCY
             )
+            total = sum(layer.size for layer in layers if isinstance(layer, _Layer))
+            if total > MAX_BUNDLES_BYTES:
+                detail = f"bundles of {total} bytes; at most {MAX_BUNDLES_BYTES} are read"
+                return Check(name=name, reason=Reason.REGISTRY_LISTING_INCOMPLETE, detail=detail), {}
+            read = await concurrently([partial(self._bundle, layer) for layer in layers], limit=_CONCURRENCY)
         except (RegistryError, FormatError) as error:
             return _failure(name, error, digest_mismatch=Reason.REGISTRY_LISTING_INCOMPLETE), {}
         found = {
@@ -128,18 +167,23 @@ class _Examination:
             return Check(name=name, reason=Reason.SIGNATURE_NONE, detail=detail), {}
         return Check(name=name, evidence={"source": listing.source, "bundles": str(len(found))}), found
 
-    async def _bundle(self, descriptor: Descriptor) -> bytes | Verdict | None:
-        """The bundle that a referrer attaches, None where it attaches something else."""
+    async def _layer(self, descriptor: Descriptor) -> _Layer | Verdict | None:
+        """Where the bundle is that a referrer attaches; None where it attaches something else."""
         try:
             manifest = await self.registry.get_manifest(self.repository, descriptor.digest)
             layer = bundle_layer(manifest, self.digest)
-            if layer is None:
-                return None
-            if layer.size > MAX_BUNDLE_BYTES:
-                return _unread(descriptor, f"a bundle of {layer.size} bytes; at most {MAX_BUNDLE_BYTES} are read")
-            return await self.registry.get_blob(self.repository, layer.digest, max_bytes=MAX_BUNDLE_BYTES)
         except FormatError as error:
             return _unread(descriptor, error.message)
+        if layer is None:
+            return None
+        if layer.size > MAX_BUNDLE_BYTES:
+            return _unread(descriptor, f"a bundle of {layer.size} bytes; at most {MAX_BUNDLE_BYTES} are read")
+        return _Layer(layer.digest, layer.size)
+
+    async def _bundle(self, layer: _Layer | Verdict | None) -> bytes | Verdict | None:
+        if not isinstance(layer, _Layer):
+            return layer
+        return await self.registry.get_blob(self.repository, layer.digest, max_bytes=layer.size)
 
 
 def _unread(descriptor: Descriptor, detail: str) -> Verdict:

@@ -172,6 +172,15 @@ def test_pages_without_end_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found.complete
 
 
+def test_pages_of_more_bytes_than_anyone_needs_are_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referrers, "MAX_LISTING_BYTES", 3000)
+    pages = [Answer(content=index(entry(n, annotations={"a": "x" * 1000})), next_url=f"?{n}") for n in range(9)]
+    found = listing(*pages)
+    assert found
+    assert not found.complete
+    assert len(found.descriptors) < 4
+
+
 def test_more_referrers_than_anyone_needs_are_incomplete_and_bounded() -> None:
     found = listing(Answer(content=index(*[entry(number) for number in range(referrers.MAX_REFERRERS + 1)])))
     assert found
