@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dhallmark import strictjson
 from dhallmark.config.load import load_policy
+from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.control import Bench, Control
 from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case, write_index
@@ -24,6 +25,7 @@ from dhallmark.progress import Progress, Silent
 from dhallmark.verdict import Outcome
 from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.identities import IdentityMatcher
 from dhallmark.verify.trust import TrustRoot
 
 _LISTS = ("tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities")
@@ -56,10 +58,12 @@ async def prepare_controls(
         )
         if verdict.outcome is not Outcome.ACCEPTED:
             raise VerdictError(verdict, hint="controls start from an artifact that the policy accepts")
-        good, bundles = await _read(registry, target)
+        good, attached = await _read(registry, target)
+    signed = _by_the_release(attached, load_policy(target.policy), TrustRoot.parse(trusted_root))
+    bundles = list(signed)
     tokens = None
     if lab is not None:
-        identity = _identity(bundles, TrustRoot.parse(trusted_root))
+        identity = next(iter(signed.values()))
         tokens = Tokens(signer=LabSigner(lab), issuers=read_lab(lab).issuers, release=identity)
         trusted_root = merge_trust(trusted_root, _lab_root(lab))
     listener.start("prepare", total=len(controls))
@@ -102,12 +106,15 @@ async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]
     return layout, bundles
 
 
-def _identity(bundles: Sequence[bytes], trust: TrustRoot) -> Identity:
+def _by_the_release(bundles: Sequence[bytes], policy: Policy, trust: TrustRoot) -> Mapping[bytes, Identity]:
+    """Those of `bundles` that identities of the policy signed, and who did. What strangers attached is no material."""
+    matcher = IdentityMatcher(policy.identities)
+    found: dict[bytes, Identity] = {}
     for bundle in bundles:
         identity = verify_bundle(bundle, trust).identity
-        if identity is not None:
-            return identity
-    raise UsageError("no bundle of the artifact has an identity that can be imitated")
+        if identity is not None and matcher.knows(identity):
+            found[bundle] = identity
+    return found
 
 
 def _lab_root(lab: Path) -> bytes:

@@ -36,6 +36,10 @@ class IdentityMatcher:
             nearest = max(nearest, found, key=lambda item: item[0])
         raise nearest[1]
 
+    def knows(self, identity: Identity) -> bool:
+        """True where `identity` is any of the policy's."""
+        return any(_compare(identity, rule) is None for rule in self.rules.values())
+
 
 def _compare(identity: Identity, rule: IdentityRule) -> tuple[int, Refusal] | None:
     """None where `identity` is the one of `rule`; otherwise how far the comparison came, and what stopped it."""

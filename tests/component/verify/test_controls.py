@@ -23,6 +23,7 @@ from dhallmark.controls.prepare import prepare_controls
 from dhallmark.controls.report import Report, Status
 from dhallmark.controls.run import run_controls
 from dhallmark.errors import UsageError, VerdictError
+from dhallmark.oci.client import Registry
 from dhallmark.reasons import Reason
 
 if TYPE_CHECKING:
@@ -148,6 +149,29 @@ def test_a_control_that_was_not_prepared_is_an_error(prepared: Path, tmp_path: P
     (fewer / "controls.json").write_text('{"schema": "dhallmark.dev/controls/v1", "controls": ["S1"]}')
     with pytest.raises(UsageError, match="not prepared: S2"):
         judge(fewer, "S1", "S2")
+
+
+def test_what_strangers_attached_to_the_good_artifact_is_no_material(release: Release, tmp_path: Path) -> None:
+    """They may attach anything, and come first: nothing is made of it, and nobody is taken for the release."""
+    theirs = release.sign(release.statements["provenance"], claims={"repository": "evil/platform"})
+
+    async def main() -> None:
+        async with Registry(release.host, plain_http=True) as registry:
+            digest = await release.push_chart(registry, "verify/visited", 3)
+            for bundle in (b"junk", theirs, *release.bundles.values()):
+                await release.attach(registry, "verify/visited", digest, bundle)
+        target = replace(
+            release.target,
+            repository=f"{release.host}/verify/visited",
+            digest=digest,
+            subject_name=release.target.repository,
+        )
+        chosen = select(only=["C2", "P1"])
+        await prepare_controls(target, chosen, into=tmp_path / "visited", lab=release.lab.directory)
+
+    release.lab.call(anyio.run, main)
+    report = judge(tmp_path / "visited", "C2", "P1", consumers=("dhallmark",))
+    assert {finding.status for finding in report.findings} == {Status.PASSED}, report.to_json()
 
 
 def test_a_bad_artifact_is_no_start(release: Release, tmp_path: Path) -> None:
