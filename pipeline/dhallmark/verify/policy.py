@@ -14,7 +14,7 @@ from dhallmark.config.policy import Policy, StatementRule
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
-from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, Statement
+from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1, Statement
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify import links, provenance
 from dhallmark.verify.identities import IdentityMatcher
@@ -139,6 +139,8 @@ class PolicyJudge:
         if claim.statement.predicate_type == SLSA_PROVENANCE_V1:
             run.step("provenance.archive", lambda: _require_archive(claim.statement, facts))
             self._provenance(run, claim)
+        if claim.statement.predicate_type == VSA_V1:
+            run.step("summary.result", lambda: _require_passed(claim.statement))
         return claim.verdict(run.checks)
 
     def judge_provenance(self, claim: Signed) -> tuple[Check, ...]:
@@ -243,6 +245,18 @@ def _test_result_of(statement: Statement) -> Callable[[], None]:
             raise Refusal(Reason.TEST_RESULT_FAILED, "a test of this artifact failed")
 
     return check
+
+
+def _require_passed(statement: Statement) -> None:
+    """Refuse a verification summary of anything but success (P2; SLSA 1.0, "Verification Summary Attestation")."""
+    result = statement.predicate.get("verificationResult")
+    if result != "PASSED":
+        raise Refusal(
+            Reason.STATEMENT_PREDICATE,
+            "the verification summary does not say that the artifact passed",
+            expected="PASSED",
+            found=str(result)[:100],
+        )
 
 
 def _missing(rule: StatementRule, broken: Sequence[Broken]) -> tuple[Verdict, set[int]]:

@@ -39,12 +39,13 @@ class Provenance:
         uri = _string(source, "uri")
         if not uri.startswith(_GIT):
             raise Refusal(Reason.STATEMENT_PREDICATE, "the provenance's source is no Git repository", found=uri[:200])
-        repository, _, ref = uri.removeprefix(_GIT).partition("@")
+        # Not the first "@": a user may stand before the host, as in ssh://git@…
+        repository, _, ref = uri.removeprefix(_GIT).partition("@refs/")
         return cls(
             builder=_string(_object(_object(statement.predicate, "runDetails"), "builder"), "id"),
             repository=repository,
             revision=_string(_object(source, "digest"), "gitCommit"),
-            ref=ref if ref.startswith("refs/") else "",
+            ref=f"refs/{ref}" if ref else "",
             dirty=_dirty(definition),
         )
 

@@ -19,6 +19,7 @@ from dhallmark.statement import (
     LINK_V0_3,
     SLSA_PROVENANCE_V1,
     TEST_RESULT_V0_1,
+    VSA_V1,
     Statement,
     Subject,
 )
@@ -26,6 +27,7 @@ from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.artifact import claimed_type
 from dhallmark.verify.identities import IdentityMatcher
 from dhallmark.verify.policy import ArtifactFacts, Broken, Judgement, PolicyJudge, Signed, Unsigned
+from dhallmark.verify.provenance import Provenance
 from dhallmark.verify.refusal import Refusal
 
 NAME = "registry.test/acme/prod/web"
@@ -381,6 +383,26 @@ def test_claims_must_not_contradict_the_certificate(extensions: dict[str, str], 
     verdict = whole(judge(identity=replace(RELEASE, extensions=extensions)))
     assert (verdict.outcome is Outcome.ACCEPTED) is accepted
     assert accepted or verdict.reasons == {Reason.PROVENANCE_CLAIM_MISMATCH}
+
+
+@pytest.mark.parametrize("result", ["FAILED", "passed", "", None, True, ["PASSED"]])
+def test_a_verification_summary_of_anything_but_success_meets_no_rule(result: object) -> None:
+    rule = {"predicateType": VSA_V1, "identities": ["release"]}
+    policy = Policy.model_validate({**POLICY.model_dump(by_alias=True, exclude_none=True), "statements": [rule]})
+    good = statement(VSA_V1, {"verificationResult": "PASSED"})
+    assert whole(judge({"summary": good}, policy=policy)).outcome is Outcome.ACCEPTED
+    bad = statement(VSA_V1, {"verificationResult": result})
+    assert whole(judge({"summary": bad}, policy=policy)).reason is Reason.STATEMENT_PREDICATE
+
+
+@pytest.mark.parametrize("repository", ["ssh://git@example.test/acme/platform", "https://example.test/a@b/platform"])
+@pytest.mark.parametrize("ref", ["", "@refs/heads/main", "@refs/tags/v1@2"])
+def test_a_repository_may_have_a_user_or_an_at_sign(repository: str, ref: str) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        predicate["buildDefinition"]["resolvedDependencies"][0]["uri"] = f"git+{repository}{ref}"
+
+    claims = Provenance.read(provenance(change))
+    assert (claims.repository, claims.ref) == (repository, ref.removeprefix("@"))
 
 
 def test_a_policy_may_allow_a_dirty_tree() -> None:
