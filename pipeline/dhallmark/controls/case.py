@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model
@@ -24,6 +24,7 @@ from dhallmark.control import Control, Expectation, Group
 from dhallmark.errors import FormatError, Location, UsageError
 from dhallmark.files import write_atomic
 from dhallmark.reasons import Reason
+from dhallmark.record import parse_record
 from dhallmark.verdict import Outcome
 
 CASE = "case.json"
@@ -84,15 +85,10 @@ class Case(Model):
     def read(cls, folder: Path) -> Self:
         """Read a case. Raises FormatError."""
         try:
-            return cls.model_validate(strictjson.parse((folder / CASE).read_bytes(), what=CASE), by_alias=True)
+            content = (folder / CASE).read_bytes()
         except OSError as error:
             raise FormatError(f"cannot be read: {error.strerror}", where=Location(file=str(folder / CASE))) from error
-        except ValidationError as error:
-            raise FormatError(
-                str(error.errors(include_url=False)[0]["msg"]),
-                where=Location(file=str(folder / CASE)),
-                hint="prepare the controls again",
-            ) from error
+        return parse_record(cls, content, file=str(folder / CASE), hint="prepare the controls again")
 
 
 def write_index(prepared: Path, ids: list[str]) -> None:

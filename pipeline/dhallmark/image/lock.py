@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from dhallmark import strictjson
 from dhallmark.errors import FormatError, Location
 from dhallmark.files import write_if_changed
+from dhallmark.record import parse_record
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """Bare hex, as Debian's indices and pip write it."""
@@ -79,15 +79,11 @@ class ImageLock(_Model):
 def load_lock(path: Path) -> ImageLock:
     """Read a lock. Raises FormatError with the field that is wrong."""
     try:
-        return ImageLock.model_validate(strictjson.parse(path.read_bytes(), what=str(path)))
+        return parse_record(ImageLock, path.read_bytes(), file=str(path))
     except FileNotFoundError:
         raise FormatError(
             "no such lock", where=Location(file=str(path)), hint="make it by: dhallmark image lock"
         ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise FormatError(first["msg"], where=Location(file=str(path), field=field)) from error
 
 
 def save_lock(lock: ImageLock, path: Path) -> bool:

@@ -17,6 +17,7 @@ from dhallmark.errors import UsageError
 from dhallmark.files import write_atomic
 from dhallmark.lab import pki, programs, trust
 from dhallmark.lab.model import DEFAULT_ISSUERS, Address, Authority, Issuer, LabModel, LabPaths, write_lab
+from dhallmark.record import first_fault
 
 _SECRET = 0o600
 _FIRST_FULCIO_PORT = 5550
@@ -53,9 +54,8 @@ def create_lab(
             },
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"no lab can be made of this: {place}: {first['msg']}") from error
+        field, message = first_fault(error)
+        raise UsageError(f"no lab can be made of this: {field or 'all of it'}: {message}") from error
     directory.parent.mkdir(parents=True, exist_ok=True)
     # mkdtemp gives mode 0700, which the rename keeps.
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))

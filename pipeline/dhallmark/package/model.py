@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model, Name, Repository, Version
 from dhallmark.digest import Digest
-from dhallmark.errors import FormatError, Location
+from dhallmark.record import Record, parse_record
 
 SCHEMA = "dhallmark.dev/artifacts/v1"
 """Name and version of the format."""
@@ -101,7 +101,7 @@ class Artifact(Model):
         return self.archive.path.rpartition("/")[2]
 
 
-class Artifacts(Model):
+class Artifacts(Record):
     """All artifacts of a release."""
 
     schema_: Annotated[Literal["dhallmark.dev/artifacts/v1"], Field(alias="schema")] = "dhallmark.dev/artifacts/v1"
@@ -129,9 +129,6 @@ class Artifacts(Model):
     def in_environment(self, environment: str) -> Sequence[Artifact]:
         return [artifact for artifact in self.artifacts if artifact.environment == environment]
 
-    def to_json(self) -> dict[str, object]:
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
     def to_bytes(self) -> bytes:
         """The record as it is written."""
         return strictjson.dump(self.to_json())
@@ -139,12 +136,4 @@ class Artifacts(Model):
     @classmethod
     def parse(cls, content: bytes, *, file: str = FILE) -> Self:
         """Read a record. Raises FormatError with the field that is wrong."""
-        try:
-            return cls.model_validate(strictjson.parse(content, what=file))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise FormatError(
-                str(first["msg"]),
-                where=Location(file=file, field=".".join(str(part) for part in first["loc"]) or None),
-                hint="run `dhallmark package` again",
-            ) from error
+        return parse_record(cls, content, file=file, hint="run `dhallmark package` again")

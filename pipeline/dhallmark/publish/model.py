@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model, Name, Version
-from dhallmark.errors import FormatError, Location
 from dhallmark.package.model import DigestText, Kind
+from dhallmark.record import Record, parse_record
 
 PUSH_SCHEMA = "dhallmark.dev/push/v1"
 PUBLISH_SCHEMA = "dhallmark.dev/publish/v1"
@@ -75,7 +75,7 @@ class Published(Model):
         return f"{self.repository}:{self.tag}"
 
 
-class Publication(Model):
+class Publication(Record):
     """All of a release, published."""
 
     schema_: Annotated[Literal["dhallmark.dev/publish/v1"], Field(alias="schema")] = "dhallmark.dev/publish/v1"
@@ -83,15 +83,7 @@ class Publication(Model):
     version: Version
     artifacts: Annotated[tuple[Published, ...], Field(min_length=1)]
 
-    def to_json(self) -> dict[str, object]:
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
     @classmethod
     def parse(cls, content: bytes, *, file: str = FILE) -> Self:
         """Read a record. Raises FormatError."""
-        try:
-            return cls.model_validate(strictjson.parse(content, what=file))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or None
-            raise FormatError(str(first["msg"]), where=Location(file=file, field=field)) from error
+        return parse_record(cls, content, file=file)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from dhallmark import strictjson
 from dhallmark.config.model import Model, Name, Version
-from dhallmark.errors import ExitCode, FormatError, Location
+from dhallmark.errors import ExitCode
 from dhallmark.package.model import DigestText, Kind
+from dhallmark.record import Record, parse_record
 from dhallmark.verdict import Outcome, Verdict
 
 SCHEMA = "dhallmark.dev/release/v1"
@@ -80,7 +80,7 @@ class Command(Model):
     command: str
 
 
-class Report(Model):
+class Report(Record):
     """The whole of a release."""
 
     schema_: Annotated[Literal["dhallmark.dev/release/v1"], Field(alias="schema")] = "dhallmark.dev/release/v1"
@@ -113,16 +113,7 @@ class Report(Model):
             return ExitCode.INDETERMINATE
         return ExitCode.OK
 
-    def to_json(self) -> dict[str, object]:
-        """What `--output json` prints and `release.json` holds."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
     @classmethod
     def parse(cls, content: bytes, *, file: str = FILE) -> Self:
         """Read a report. Raises FormatError."""
-        try:
-            return cls.model_validate(strictjson.parse(content, what=file))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or None
-            raise FormatError(str(first["msg"]), where=Location(file=file, field=field)) from error
+        return parse_record(cls, content, file=file)

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from dhallmark import strictjson
-from dhallmark.errors import FormatError, InputError, Location
+from dhallmark.errors import InputError, Location
 from dhallmark.publish.model import FILE as PUBLISHED
 from dhallmark.publish.model import Publication
+from dhallmark.record import parse_record
 from dhallmark.report.assemble import statements_of
 from dhallmark.report.model import ControlLine, ControlStatus, Released, Report, VerdictLine
 from dhallmark.verdict import Outcome
@@ -122,12 +122,7 @@ def _controls(files: Sequence[Path]) -> tuple[ControlLine, ...] | None:
 
 
 def _read(path: Path, model: type[_T]) -> _T:
-    try:
-        return model.model_validate(strictjson.parse(_content(path), what=str(path)))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise FormatError(str(first["msg"]), where=Location(file=str(path), field=field)) from error
+    return parse_record(model, _content(path), file=str(path))
 
 
 def _content(path: Path) -> bytes:
