@@ -1,7 +1,7 @@
 """Every reason that a verdict of dhallmark's can give: the catalogue.
 
 A code is stable once released: it is `<what was checked>.<what was found>`. A control names the code that it must
-give, so a code that nothing can provoke fails the build (CONTROLS.md, "Mutation gate").
+give, or a test; a code that neither asks for fails the build.
 """
 
 from __future__ import annotations
@@ -68,7 +68,6 @@ class Reason(StrEnum):
     REGISTRY_TAG_MOVED = "registry.tag-moved"
     CONSUMER_UNREADABLE = "consumer.unreadable"
     CONSUMER_UNAVAILABLE = "consumer.unavailable"
-    CONSUMER_REFUSED = "consumer.refused"
     CONTROL_UNANSWERED = "control.unanswered"
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     FORMAT_UNSUPPORTED = "format.unsupported"
@@ -253,10 +252,6 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "The consumer could not be run, or did not end in its time.",
             "Install it, or give it more time.",
             indeterminate=True,
-        ),
-        Reason.CONSUMER_REFUSED: ReasonInfo(
-            "The consumer refused, for a cause that it does not tell apart.",
-            "Look at its own words in the report.",
         ),
         Reason.CONTROL_FAILED: ReasonInfo(
             "A consumer did not refuse a mutant, or not for its own reason, or refused the good artifact.",

@@ -80,6 +80,22 @@ def test_a_run_succeeds_only_if_something_passed_and_nothing_else_happened(
     assert Report(findings=findings).exit_code is code
 
 
+@pytest.mark.parametrize(
+    ("findings", "outcome", "reasons"),
+    [
+        ((CASES[0][0],), Outcome.ACCEPTED, set()),
+        ((CASES[0][0], CASES[3][0]), Outcome.INDETERMINATE, {Reason.CONTROL_UNANSWERED}),
+        ((CASES[0][0], CASES[1][0]), Outcome.REJECTED, {Reason.CONTROL_FAILED}),
+    ],
+)
+def test_a_run_is_one_verdict_with_a_reason_for_what_did_not_pass(
+    findings: tuple[Finding, ...], outcome: Outcome, reasons: set[Reason]
+) -> None:
+    verdict = Report(findings=findings).verdict()
+    assert verdict.reasons == reasons
+    assert verdict.outcome is outcome is Report(findings=findings).outcome
+
+
 def test_the_table_names_what_did_not_pass() -> None:
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as capture:
