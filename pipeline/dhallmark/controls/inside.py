@@ -1,13 +1,13 @@
 """The program that judges one case, inside a network namespace of its own.
 
-`python -m dhallmark.controls.inside CASE RESULT CONSUMER…` brings the loopback device up, serves the case's two layouts
-there, and asks each consumer about the good artifact, the mutant, and the good artifact again. It writes RESULT, empty,
-once the isolation stands, and again after each consumer: whoever started it tells by that what failed.
+`python -m dhallmark.controls.inside CASE RESULT CONSUMER…` brings the loopback device up, gives up every privilege,
+serves the case's two layouts there, and asks each consumer about the good artifact, the mutant, and the good artifact
+again. It writes RESULT, empty, once the isolation stands, and again after each consumer: whoever started it tells by
+that what failed.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 
@@ -18,14 +18,12 @@ from dhallmark.consumer import Consumer, Target
 from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case
 from dhallmark.controls.consumers import make_consumer
 from dhallmark.controls.layout import Layout
+from dhallmark.controls.privileges import drop_privileges, limit_resources
 from dhallmark.controls.registry import serving
 from dhallmark.digest import Digest
 from dhallmark.files import write_atomic
 from dhallmark.lab.namespace import raise_loopback
 from dhallmark.verdict import Verdict
-
-_MAX_FILE_BYTES = 256 * 1024 * 1024
-_MAX_OPEN_FILES = 1024
 
 
 async def judge(case: Case, folder: Path, consumer: Consumer) -> dict[str, object]:
@@ -59,9 +57,8 @@ def main(arguments: list[str]) -> None:
     """Judge the case that `arguments` name; see the module's docstring."""
     folder, result = Path(arguments[0]), Path(arguments[1])
     raise_loopback()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    drop_privileges()
+    limit_resources()
     answers: dict[str, object] = {}
     write_atomic(result, strictjson.dump(answers))
     case = Case.read(folder)

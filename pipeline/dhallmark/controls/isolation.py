@@ -1,7 +1,7 @@
 """Isolation of one judgement: a process in a network namespace with nothing but loopback, in little time and space.
 
-It has no route, none of the caller's environment, and a folder of its own; it is killed with all that it started when
-its time is up. Root makes the namespace directly; anyone else within a user namespace.
+It has no route, no capability, none of the caller's environment, and a folder of its own; it is killed with all that it
+started when its time is up. Root makes the namespace directly; anyone else within a user namespace.
 """
 
 from __future__ import annotations
