@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -181,10 +182,11 @@ class _Run:
         self.cache = cache
         self.discovery = discovery
 
-    async def _dhall(self, *arguments: str, fields: Sequence[str]) -> bytes:
-        """Run Dhall on a record of `fields`; its standard output. Raises the RenderError of the unit at fault."""
+    async def _dhall(self, *arguments: str, source: str) -> bytes:
+        """Run Dhall on `source`, which holds all units; its standard output. Raises the RenderError of the unit at
+        fault."""
         try:
-            outcome = await self.dhall.run(*arguments, source=_record(fields), directory=self.root, cache=self.cache)
+            outcome = await self.dhall.run(*arguments, source=source, directory=self.root, cache=self.cache)
         except RenderError as error:  # A limit is hit.
             raise await self._culprit() or error from error
         if outcome.status != 0:
@@ -220,10 +222,8 @@ class _Run:
         return graphs[0], forms[0]
 
     async def _graph(self) -> Graph:
-        return parse_dot((await self._dhall("resolve", "--dot", fields=self._unit_fields())).decode())
-
-    def _unit_fields(self) -> list[str]:
-        return [f"u{index} = {unit_expression(self.plan, unit)}" for index, unit in enumerate(self.plan.units)]
+        fields = [f"u{index} = {unit_expression(self.plan, unit)}" for index, unit in enumerate(self.plan.units)]
+        return parse_dot((await self._dhall("resolve", "--dot", source=_record(fields))).decode())
 
     def check(self, graph: Graph) -> frozenset[Node]:
         """The imports that took part; what Dhall says must agree with what the scan found."""
@@ -262,13 +262,17 @@ class _Run:
 
     async def _normalise(self, files: Sequence[File]) -> _Forms:
         """All units and `files` in one expression, out of the cache file that it leaves."""
-        expressions = [unit_expression(self.plan, unit) for unit in self.plan.units]
-        expressions += [f"{_quote(file.path)}{_SUFFIX[file.mode]}" for file in files]
+        units = [[File(path) for path in _entry_paths(self.plan, unit)] for unit in self.plan.units]
+        # Each import is bound once: Dhall checks the type of what stands in its place, and that can be megabytes.
+        bound = {file: f"i{index}" for index, file in enumerate(sorted({*files, *chain(*units)}))}
+        lets = [f"let {name} = {_quote(file.path)}{_SUFFIX[file.mode]}" for file, name in bound.items()]
+        expressions = [" ".join(bound[file] for file in unit) for unit in units] + [bound[file] for file in files]
         # Names that no source can hold, so that they can be found in the encoding.
         prefix = f"n{secrets.token_hex(16)}"
         names = cbor.field_names(prefix, len(expressions))
         fields = [f"{name} = {expression}" for name, expression in zip(names, expressions, strict=True)]
-        digest = Digest((await self._dhall("hash", "--cache", fields=fields)).decode().strip())
+        source = "\n".join([*lets, f"in {_record(fields)}"])
+        digest = Digest((await self._dhall("hash", "--cache", source=source)).decode().strip())
         encoded = _cached(self.cache, digest)
         forms = cbor.split_record(encoded, names, prefix=prefix, what="the release's normal form")
         count = len(self.plan.units)
