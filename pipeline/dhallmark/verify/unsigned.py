@@ -14,7 +14,7 @@ from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.package.model import Artifact
 from dhallmark.reasons import Reason
-from dhallmark.statement import SLSA_PROVENANCE_V1, Statement
+from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, Statement
 from dhallmark.verdict import Verdict
 from dhallmark.verify.policy import ArtifactFacts, PolicyJudge, Unsigned
 from dhallmark.verify.refusal import Refusal, border
@@ -36,6 +36,7 @@ def evaluate_unsigned(
     for source, payload in statements.items():
         statement = run.step("statement.read", lambda source=source, payload=payload: _read(source, payload))  # type: ignore[misc]
         if statement is not None:
+            run.step("subject.own", lambda statement=statement: _require_own(statement, artifact))  # type: ignore[misc]
             claims.append(Unsigned(source=source, statement=statement))
     provenance = [claim.statement for claim in claims if claim.statement.predicate_type == SLSA_PROVENANCE_V1]
     run.step("provenance.files", lambda: _require_subjects(provenance, artifact))
@@ -54,6 +55,28 @@ def _read(source: str, payload: bytes) -> Statement:
         return Statement.parse(payload)
     except FormatError as error:
         raise Refusal(Reason.STATEMENT_MALFORMED, f"{source}: {error.message}") from error
+
+
+def _require_own(statement: Statement, artifact: Artifact) -> None:
+    """Refuse a statement that is also about something else: once signed, it would let that be deployed, too (P5).
+
+    The products of links are files of the whole release: who makes them compares them with what was recorded.
+    """
+    if statement.predicate_type == LINK_V0_3:
+        return
+    own = {
+        artifact.manifest_digest,
+        artifact.archive.digest,
+        *(Digest.from_hex(file.sha256) for file in artifact.files),
+    }
+    stray = next((subject for subject in statement.subjects if subject.digest not in own), None)
+    if stray is not None:
+        raise Refusal(
+            Reason.SUBJECT_MISMATCH,
+            f"a statement of type {statement.predicate_type} is also about {stray.name[:200]!r}, which is another's",
+            expected=artifact.manifest_digest,
+            found=stray.digest,
+        )
 
 
 def _require_file(build: Path, artifact: Artifact) -> None:

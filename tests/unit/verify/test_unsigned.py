@@ -114,6 +114,15 @@ def test_what_the_policy_would_refuse_is_not_signed(
     assert judge(tmp_path, statements).reason is reason
 
 
+@pytest.mark.parametrize("kind", [COSIGN_SIGN_V1, SLSA_PROVENANCE_V1, "https://example.test/note"])
+@pytest.mark.parametrize("also", [(), (SUBJECT,)])
+def test_no_statement_about_anything_else_is_signed_along(tmp_path: Path, kind: str, also: tuple[Subject, ...]) -> None:
+    """Beside statements that meet every rule: Flux and cosign would take it for a signature on what it names."""
+    other = Subject(NAME, Digest.of(b"an artifact that nobody judged"))
+    extra = Statement.build(predicate_type=kind, subjects=[*also, other], predicate={}).payload
+    assert judge(tmp_path, {**GOOD, "zz.json": extra}).reason is Reason.SUBJECT_MISMATCH
+
+
 @pytest.mark.parametrize("content", [b"another archive", None])
 def test_an_archive_that_changed_or_is_gone_is_not_signed(tmp_path: Path, content: bytes | None) -> None:
     assert judge(tmp_path, GOOD, content=content).reason is Reason.ARTIFACT_CONTENT_MISMATCH
