@@ -7,18 +7,37 @@ import contextlib
 import hashlib
 import http.client
 import http.server
+import importlib.util
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 
+from dhallmark.config.model import Publish
+from dhallmark.digest import Digest
+from dhallmark.oci.client import Registry
+from dhallmark.package.model import MATERIALS_ARTIFACT, Artifact, Artifacts
+from dhallmark.package.package import load_artifacts, package
+from dhallmark.plan import Plan
+from dhallmark.publish.model import Publication
+from dhallmark.publish.publish import Verify, publish
+from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
+
+_DRIVER_FILE = Path(__file__).with_name("publish_driver.py")
+_EPOCH = 1_700_000_000
+_FEW = ["dev/acme", "dev/web"]
 _KINDS = ("referrers", "no-referrers", "distribution")
 
 
@@ -109,7 +128,7 @@ def serving() -> Callable[..., object]:
     return _serving
 
 
-class _Relay(http.server.ThreadingHTTPServer):
+class Relay(http.server.ThreadingHTTPServer):
     """Passes requests on to a registry, and lets a test step in before or after each."""
 
     daemon_threads = True
@@ -130,7 +149,7 @@ class _Relay(http.server.ThreadingHTTPServer):
 
 class _RelayHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Relay
+    server: Relay
 
     def _relay(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -172,12 +191,12 @@ class _RelayHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def relay() -> Iterator[Callable[[str], _Relay]]:
+def relay() -> Iterator[Callable[[str], Relay]]:
     """Starts relays before registries, and stops them."""
-    running: list[_Relay] = []
+    running: list[Relay] = []
 
-    def start(upstream: str) -> _Relay:
-        server = _Relay(upstream)
+    def start(upstream: str) -> Relay:
+        server = Relay(upstream)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         running.append(server)
         return server
@@ -191,9 +210,6 @@ def relay() -> Iterator[Callable[[str], _Relay]]:
 @pytest.fixture(scope="session")
 def write_bundles() -> Callable[..., None]:
     """Writes bundles that are shaped like signed ones for a build directory; their signatures are none."""
-    from dhallmark.digest import Digest
-    from dhallmark.package.package import load_artifacts
-    from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
 
     def bundle(statement: Statement, salt: str) -> bytes:
         signature = base64.b64encode(hashlib.sha256(statement.payload + salt.encode()).digest()).decode()
@@ -221,3 +237,129 @@ def write_bundles() -> Callable[..., None]:
         path.write_bytes(bundle(link, salt))
 
     return write
+
+
+def _load_driver() -> Any:  # noqa: ANN401
+    spec = importlib.util.spec_from_file_location("publish_driver", _DRIVER_FILE)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_DRIVER = _load_driver()
+
+
+class Release(Protocol):
+    """What `make_small_release` makes."""
+
+    plan: Plan
+    root: Path
+    build: Path
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A packaged release with bundles, and repositories of its own."""
+
+    build: Path
+    artifacts: Artifacts
+    settings: Publish
+
+    async def publish(self, verify: Verify | None = None, *, host: str = "", move_tag: bool = False) -> Publication:
+        settings = self.settings.model_copy(update={"registry": host or self.settings.registry})
+        async with Registry(settings.registry, plain_http=True) as registry:
+            return await publish(
+                self.artifacts,
+                build=self.build,
+                publish=settings,
+                registry=registry,
+                verify=verify or self.verify,
+                move_tag=move_tag,
+            )
+
+    def target(self, artifact: Artifact) -> str:
+        return f"{self.settings.repository}/{artifact.repository}"
+
+    def staging(self, artifact: Artifact) -> str:
+        return f"{self.settings.staging}/{artifact.repository}"
+
+    async def tags(self) -> dict[str, Digest | None]:
+        async with Registry(self.settings.registry, plain_http=True) as registry:
+            found = {}
+            for artifact in self.artifacts.artifacts:
+                manifest = await registry.find_manifest(self.target(artifact), artifact.version)
+                found[artifact.slug] = manifest.digest if manifest else None
+            return found
+
+    @property
+    def verify(self) -> Verify:
+        """Accepts what has a statement of cosign's type."""
+        verify: Verify = _DRIVER.verify
+        return verify
+
+    def start(self, host: str) -> subprocess.Popen[bytes]:
+        """`publish` as a process of its own, which can be killed."""
+        slugs = [artifact.slug for artifact in self.artifacts.artifacts]
+        return subprocess.Popen(
+            [
+                sys.executable,
+                str(_DRIVER_FILE),
+                str(self.build),
+                host,
+                self.settings.staging,
+                self.settings.repository,
+                *slugs,
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "pipeline")},
+            stderr=subprocess.DEVNULL,
+        )
+
+    async def signed_tags(self) -> int:
+        """How many tags are there. Each must name a digest with all its bundles and its materials."""
+        count = 0
+        async with Registry(self.settings.registry, plain_http=True) as registry:
+            for artifact in self.artifacts.artifacts:
+                manifest = await registry.find_manifest(self.target(artifact), artifact.version)
+                if manifest is None:
+                    continue
+                count += 1
+                assert manifest.digest == artifact.digest
+                served = await registry.bundles(self.target(artifact), manifest.digest)
+                own = sorted((self.build / "bundles" / artifact.slug).iterdir())
+                links = sorted((self.build / "bundles" / "links").iterdir())
+                assert {path.read_bytes() for path in [*own, *links]} <= set(served)
+                listing = await registry.referrers(self.target(artifact), manifest.digest)
+                referrers = [
+                    await registry.get_manifest(self.target(artifact), item.digest) for item in listing.descriptors
+                ]
+                # By the manifests' own word: the listing of go-containerregistry's registry has another type.
+                assert MATERIALS_ARTIFACT in {referrer.body()["artifactType"] for referrer in referrers}
+                for blob in manifest.blobs():
+                    await registry.get_blob(self.target(artifact), blob.digest)
+        return count
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def stage(
+    make_small_release: Callable[..., Release], write_bundles: Callable[..., None], tmp_path: Path
+) -> Callable[..., Staged]:
+    """Packages a release, with two small artifacts unless told otherwise, for repositories that nothing else uses."""
+
+    def make(host: str, *, slugs: list[str] | None = None, epoch: int = _EPOCH, name: str = "") -> Staged:
+        folder = tmp_path / uuid4().hex[:8]
+        release = make_small_release(folder)
+        package(release.plan, root=release.root, build=release.build, source_date_epoch=epoch)
+        write_bundles(release.build)
+        prefix = name or f"t{uuid4().hex[:10]}"
+        settings = Publish(registry=host, repository=f"{prefix}/charts", staging=f"{prefix}/staging", plain_http=True)
+        artifacts = _DRIVER.select(load_artifacts(release.build), _FEW if slugs is None else slugs)
+        return Staged(release.build, artifacts, settings)
+
+    return make

@@ -1,158 +1,34 @@
-"""Publishing against real registries: what is where after success, refusal, a lost registry, and a kill."""
+"""Publishing against real registries: what is where after success and after a refusal."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 import pytest
 
-from dhallmark.config.model import Publish
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, InputError, RegistryError, VerdictError
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import BUNDLE_V0_3, fallback_tag
-from dhallmark.package.model import MATERIALS_ARTIFACT, Artifact, Artifacts
-from dhallmark.package.package import load_artifacts, package
-from dhallmark.plan import Plan
 from dhallmark.publish.model import Publication
-from dhallmark.publish.publish import Verify, promote, publish
+from dhallmark.publish.publish import Verify, promote
 from dhallmark.publish.publish import stage as stage_signed
 from dhallmark.publish.push import push
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 
+if TYPE_CHECKING:
+    from tests.component.registry.conftest import Relay, Staged
+
 pytestmark = pytest.mark.anyio
-_DRIVER = Path(__file__).with_name("publish_driver.py")
-_EPOCH = 1_700_000_000
 _INDEX = "application/vnd.oci.image.index.v1+json"
-_FEW = ["dev/acme", "dev/web"]
-
-
-def _load_driver() -> Any:  # noqa: ANN401
-    spec = importlib.util.spec_from_file_location("publish_driver", _DRIVER)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-driver = _load_driver()
-
-
-class Release(Protocol):
-    """What `make_small_release` makes."""
-
-    plan: Plan
-    root: Path
-    build: Path
-
-
-class Relay(Protocol):
-    """What `relay` starts."""
-
-    host: str
-    writes: int
-    before: Callable[[int, str, str], bytes | None]
-    after: Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A packaged release with bundles, and repositories of its own."""
-
-    build: Path
-    artifacts: Artifacts
-    settings: Publish
-
-    async def publish(self, verify: Verify = driver.verify, *, host: str = "", move_tag: bool = False) -> Publication:
-        settings = self.settings.model_copy(update={"registry": host or self.settings.registry})
-        async with Registry(settings.registry, plain_http=True) as registry:
-            return await publish(
-                self.artifacts,
-                build=self.build,
-                publish=settings,
-                registry=registry,
-                verify=verify,
-                move_tag=move_tag,
-            )
-
-    def target(self, artifact: Artifact) -> str:
-        return f"{self.settings.repository}/{artifact.repository}"
-
-    def staging(self, artifact: Artifact) -> str:
-        return f"{self.settings.staging}/{artifact.repository}"
-
-    async def tags(self) -> dict[str, Digest | None]:
-        async with Registry(self.settings.registry, plain_http=True) as registry:
-            found = {}
-            for artifact in self.artifacts.artifacts:
-                manifest = await registry.find_manifest(self.target(artifact), artifact.version)
-                found[artifact.slug] = manifest.digest if manifest else None
-            return found
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def stage(
-    make_small_release: Callable[..., Release], write_bundles: Callable[..., None], tmp_path: Path
-) -> Callable[..., Staged]:
-    """Packages a release, with two small artifacts unless told otherwise, for repositories that nothing else uses."""
-
-    def make(host: str, *, slugs: list[str] | None = None, epoch: int = _EPOCH, name: str = "") -> Staged:
-        folder = tmp_path / uuid4().hex[:8]
-        release = make_small_release(folder)
-        package(release.plan, root=release.root, build=release.build, source_date_epoch=epoch)
-        write_bundles(release.build)
-        prefix = name or f"t{uuid4().hex[:10]}"
-        settings = Publish(registry=host, repository=f"{prefix}/charts", staging=f"{prefix}/staging", plain_http=True)
-        artifacts = driver.select(load_artifacts(release.build), _FEW if slugs is None else slugs)
-        return Staged(release.build, artifacts, settings)
-
-    return make
-
-
-async def assert_every_tag_is_signed(staged: Staged) -> int:
-    """Each tag that is there names a digest with all its bundles and its materials. Returns how many are there."""
-    count = 0
-    async with Registry(staged.settings.registry, plain_http=True) as registry:
-        for artifact in staged.artifacts.artifacts:
-            manifest = await registry.find_manifest(staged.target(artifact), artifact.version)
-            if manifest is None:
-                continue
-            count += 1
-            assert manifest.digest == artifact.digest
-            served = await registry.bundles(staged.target(artifact), manifest.digest)
-            own = sorted((staged.build / "bundles" / artifact.slug).iterdir())
-            links = sorted((staged.build / "bundles" / "links").iterdir())
-            assert {path.read_bytes() for path in [*own, *links]} <= set(served)
-            listing = await registry.referrers(staged.target(artifact), manifest.digest)
-            referrers = [
-                await registry.get_manifest(staged.target(artifact), item.digest) for item in listing.descriptors
-            ]
-            # By the manifests' own word: the listing of go-containerregistry's registry has another type.
-            assert MATERIALS_ARTIFACT in {referrer.body()["artifactType"] for referrer in referrers}
-            for blob in manifest.blobs():
-                await registry.get_blob(staged.target(artifact), blob.digest)
-    return count
 
 
 async def test_a_release_ends_with_every_tag_on_its_signed_digest(
@@ -161,7 +37,7 @@ async def test_a_release_ends_with_every_tag_on_its_signed_digest(
     staged = stage(registry_host, slugs=[])
     publication = await staged.publish()
     assert await staged.tags() == {artifact.slug: artifact.digest for artifact in staged.artifacts.artifacts}
-    assert await assert_every_tag_is_signed(staged) == 8
+    assert await staged.signed_tags() == 8
     assert [one.digest for one in publication.artifacts] == [one.digest for one in staged.artifacts.artifacts]
     assert all(len(one.attached) == 4 and one.moved_from is None for one in publication.artifacts)
     assert Publication.parse((staged.build / "publish.json").read_bytes()) == publication
@@ -203,16 +79,13 @@ async def test_publishing_again_changes_nothing(registry_host: str, stage: Calla
             assert len((await registry.referrers(staged.target(artifact), artifact.manifest_digest)).descriptors) == 4
 
 
-def refusing(slug: str, *, where: str) -> Verify:
+def refusing(slug: str, *, where: str, then: Verify) -> Verify:
     """A verifier that refuses one artifact in staging or where it is published."""
 
     async def verify(registry: Registry, *, repository: str, digest: Digest, subject_name: str) -> Verdict:
         if repository.endswith(f"/{where}/{slug}"):
             return Verdict.of(repository, checks=[Check(name="test", reason=Reason.IDENTITY_ISSUER_MISMATCH)])
-        verdict: Verdict = await driver.verify(
-            registry, repository=repository, digest=digest, subject_name=subject_name
-        )
-        return verdict
+        return await then(registry, repository=repository, digest=digest, subject_name=subject_name)
 
     return verify
 
@@ -223,7 +96,7 @@ async def test_one_refused_artifact_leaves_every_tag_unset(
 ) -> None:
     staged = stage(registry_host)
     with pytest.raises(VerdictError, match=r"identity\.issuer-mismatch"):
-        await staged.publish(refusing("dev/web", where=where))
+        await staged.publish(refusing("dev/web", where=where, then=staged.verify))
     assert set((await staged.tags()).values()) == {None}
     assert not (staged.build / "publish.json").exists()
     if where == "staging":
@@ -238,14 +111,14 @@ async def test_what_is_staged_stands_where_no_consumer_reads_until_it_is_promote
     whole = stage(registry_host)
     async with Registry(registry_host, plain_http=True) as registry:
         await stage_signed(
-            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=whole.verify
         )
         for artifact in whole.artifacts.artifacts:
             assert len(await registry.bundles(whole.staging(artifact), artifact.manifest_digest)) == 3
             assert await registry.find_manifest(whole.target(artifact), artifact.digest) is None
         assert not (whole.build / "publish.json").exists()
         publication = await promote(
-            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=whole.verify
         )
     assert set((await whole.tags()).values()) == {artifact.manifest_digest for artifact in whole.artifacts.artifacts}
     assert Publication.parse((whole.build / "publish.json").read_bytes()) == publication
@@ -256,7 +129,7 @@ async def test_nothing_is_promoted_that_was_not_staged(registry_host: str, stage
     async with Registry(registry_host, plain_http=True) as registry:
         with pytest.raises(RegistryError):
             await promote(
-                whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=driver.verify
+                whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=whole.verify
             )
     assert set((await whole.tags()).values()) == {None}
 
@@ -269,10 +142,7 @@ async def test_the_verifier_is_asked_for_the_published_name_in_both_places(
 
     async def verify(registry: Registry, *, repository: str, digest: Digest, subject_name: str) -> Verdict:
         asked.add((repository, subject_name))
-        verdict: Verdict = await driver.verify(
-            registry, repository=repository, digest=digest, subject_name=subject_name
-        )
-        return verdict
+        return await staged.verify(registry, repository=repository, digest=digest, subject_name=subject_name)
 
     await staged.publish(verify)
     host = host_with_api
@@ -288,7 +158,7 @@ async def test_a_version_is_published_once_unless_moving_it_is_asked_for(
 ) -> None:
     first = stage(registry_host)
     await first.publish()
-    second = stage(registry_host, epoch=_EPOCH + 1, name=first.settings.repository.partition("/")[0])
+    second = stage(registry_host, epoch=1_800_000_000, name=first.settings.repository.partition("/")[0])
     with pytest.raises(InputError, match="published already") as caught:
         await second.publish()
     assert caught.value.where
@@ -300,7 +170,7 @@ async def test_a_version_is_published_once_unless_moving_it_is_asked_for(
 
     publication = await second.publish(move_tag=True)
     assert [one.moved_from for one in publication.artifacts] == [one.digest for one in first.artifacts.artifacts]
-    assert await assert_every_tag_is_signed(second) == 2
+    assert await second.signed_tags() == 2
 
 
 async def test_a_tag_that_another_sets_meanwhile_is_not_overwritten(
@@ -317,10 +187,7 @@ async def test_a_tag_that_another_sets_meanwhile_is_not_overwritten(
                 _INDEX,
             )
             await registry.tag(staged.target(web), other.digest, web.version)
-        verdict: Verdict = await driver.verify(
-            registry, repository=repository, digest=digest, subject_name=subject_name
-        )
-        return verdict
+        return await staged.verify(registry, repository=repository, digest=digest, subject_name=subject_name)
 
     with pytest.raises(InputError, match="published already"):
         await staged.publish(verify)
@@ -350,9 +217,7 @@ async def test_what_staging_lost_is_not_promoted_without(host_without_api: str, 
     staged = stage(host_without_api)
 
     async def verify(registry: Registry, *, repository: str, digest: Digest, subject_name: str) -> Verdict:
-        verdict: Verdict = await driver.verify(
-            registry, repository=repository, digest=digest, subject_name=subject_name
-        )
+        verdict = await staged.verify(registry, repository=repository, digest=digest, subject_name=subject_name)
         empty = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": []}).encode()
         await registry.push_manifest(repository.partition("/")[2], empty, _INDEX, fallback_tag(digest))
         return verdict
@@ -361,7 +226,7 @@ async def test_what_staging_lost_is_not_promoted_without(host_without_api: str, 
         await staged.publish(verify)
     assert set((await staged.tags()).values()) == {None}
     await staged.publish()
-    assert await assert_every_tag_is_signed(staged) == 2
+    assert await staged.signed_tags() == 2
 
 
 async def test_a_strangers_referrer_in_staging_is_not_promoted(
@@ -444,88 +309,3 @@ async def test_bundles_that_do_not_fit_stop_the_release_before_anything_is_writt
     async with Registry(host_with_api, plain_http=True) as registry:
         for artifact in staged.artifacts.artifacts:
             assert await registry.find_manifest(staged.staging(artifact), artifact.digest) is None
-
-
-async def test_a_registry_that_loses_the_fallback_index_is_an_error(
-    host_without_api: str, stage: Callable[..., Staged], relay: Callable[[str], Relay]
-) -> None:
-    staged = stage(host_without_api)
-    between = relay(host_without_api)
-
-    def swallow(_number: int, method: str, path: str) -> bytes | None:
-        lost = method == "PUT" and "/manifests/sha256-" in path
-        return b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" if lost else None
-
-    between.before = swallow
-    with pytest.raises(RegistryError, match="kept losing entries"):
-        await staged.publish(host=between.host)
-    assert set((await staged.tags()).values()) == {None}
-
-
-def _run_driver(staged: Staged, host: str) -> subprocess.Popen[bytes]:
-    slugs = [artifact.slug for artifact in staged.artifacts.artifacts]
-    command = [sys.executable, str(_DRIVER), str(staged.build), host]
-    return subprocess.Popen(
-        [*command, staged.settings.staging, staged.settings.repository, *slugs],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "pipeline")},
-        stderr=subprocess.DEVNULL,
-    )
-
-
-async def test_a_kill_at_any_write_leaves_no_unsigned_tag_and_the_next_run_recovers(
-    registry_host: str, stage: Callable[..., Staged], relay: Callable[[str], Relay]
-) -> None:
-    counted = stage(registry_host)
-    between = relay(registry_host)
-    await counted.publish(host=between.host)
-    total = between.writes
-    assert total > 20
-    # Every kind of write, and the last ones, among which the tags are, one by one.
-    points = sorted({*range(2, total, max(1, total // 6)), *range(total - 3, total + 1)})
-    for point in points:
-        staged = stage(registry_host)
-        between = relay(registry_host)
-        process = _run_driver(staged, between.host)
-
-        def kill(number: int, *, pid: int = process.pid, at: int = point) -> None:
-            if number == at:
-                os.kill(pid, signal.SIGKILL)
-
-        # By turns before the registry has the request, and after.
-        if point % 2:
-            between.before = lambda number, _method, _path, kill=kill: kill(number)  # type: ignore[misc]
-        else:
-            between.after = kill
-        status = await anyio.to_thread.run_sync(process.wait)
-        assert status == -signal.SIGKILL, f"write {point} of {total}"
-        await assert_every_tag_is_signed(staged)
-        await staged.publish()
-        assert await assert_every_tag_is_signed(staged) == 2
-
-
-async def test_a_registry_that_goes_away_is_an_error_and_the_next_run_recovers(
-    serving: Callable[..., AbstractContextManager[str]],
-    stage: Callable[..., Staged],
-    relay: Callable[[str], Relay],
-    tmp_path: Path,
-) -> None:
-    with serving("distribution", tmp_path / "registry") as host:
-        staged = stage(host)
-        between = relay(host)
-        between.before = lambda number, _method, _path: b"" if number > 25 else None
-        with pytest.raises(RegistryError):
-            await staged.publish(host=between.host)
-        assert not (staged.build / "publish.json").exists()
-        await assert_every_tag_is_signed(staged)
-        await staged.publish()
-        assert await assert_every_tag_is_signed(staged) == 2
-
-
-async def test_publishing_from_two_machines_at_once_ends_whole(
-    registry_host: str, stage: Callable[..., Staged]
-) -> None:
-    staged = stage(registry_host)
-    processes = [_run_driver(staged, registry_host) for _ in range(3)]
-    statuses = [await anyio.to_thread.run_sync(process.wait) for process in processes]
-    assert statuses == [0, 0, 0]
-    assert await assert_every_tag_is_signed(staged) == 2
