@@ -82,6 +82,12 @@ def field_names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{index:06}" for index in range(count)]
 
 
+def record_head(names: Sequence[str]) -> bytes:
+    """How the encoded record literal of the fields `names` begins. No other expression holds their prefix."""
+    # [8, {…}]: an array of two, the number 8, then the header of a map of that many pairs (RFC 8949, section 3.1).
+    return b"\x82\x08" + _map_header(len(names)) + b"".join(cbor2.dumps(name) for name in names[:1])
+
+
 def split_record(content: bytes, names: Sequence[str], *, prefix: str, what: str) -> list[bytes]:
     """The fields `names` (`field_names`) of an encoded record literal, each as the bytes of its own encoding.
 
@@ -95,9 +101,7 @@ def split_record(content: bytes, names: Sequence[str], *, prefix: str, what: str
     lead = keys[0].index(prefix.encode()) if keys else 0
     starts = [match.start() - lead for match in re.finditer(re.escape(prefix.encode()), content)]
     ends = [*starts[1:], len(content)]
-    # [8, {…}]: an array of two, the number 8, then the header of a map of that many pairs (RFC 8949, section 3.1).
-    head = b"\x82\x08" + _map_header(len(names))
-    whole = content.startswith(head) and len(starts) == len(keys) > 0 and starts[0] == len(head)
+    whole = len(starts) == len(keys) > 0 and content.startswith(record_head(names))
     if not whole or not all(content.startswith(key, start) for key, start in zip(keys, starts, strict=True)):
         raise RenderError(f"{what}: not the record that Dhall was asked for")
     fields = [content[start + len(key) : end] for key, start, end in zip(keys, starts, ends, strict=True)]

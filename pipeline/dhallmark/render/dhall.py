@@ -11,7 +11,7 @@ import re
 import resource
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,8 @@ _RUNTIME = "-A256m"
 half of the time of a large release."""
 _MEMORY_FOR_RUNTIME = 1024 * _MEGABYTE
 """With a lower limit than this, its default is used."""
+_POLL = 0.01
+"""Seconds between two looks at whether a run has done its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +73,23 @@ class Dhall:
     """Options for its runtime (GHCRTS), where it takes any."""
     limits: Limits = field(default_factory=Limits)
 
-    async def run(self, *arguments: str, source: str, directory: Path, cache: Path) -> Outcome:
+    async def run(
+        self, *arguments: str, source: str, directory: Path, cache: Path, until: Callable[[], bool] | None = None
+    ) -> Outcome:
         """Run with the expression `source` on standard input; its imports are relative to `directory`.
 
-        `cache` becomes XDG_CACHE_HOME. A failure of Dhall's is an Outcome. Raises RenderError where a limit is hit,
-        and ToolError where the program cannot be run.
+        `cache` becomes XDG_CACHE_HOME. `until` is asked every few milliseconds: once it is true, what the run is for
+        is there, and Dhall is ended with the status 0. A failure of Dhall's is an Outcome. Raises RenderError where a
+        limit is hit, and ToolError where the program cannot be run.
         """
-        command = (self.program, "--plain", *arguments)
         return await _run(
-            command, source=source, directory=directory, cache=cache, limits=self.limits, runtime=self.runtime
+            (self.program, "--plain", *arguments),
+            source=source,
+            directory=directory,
+            cache=cache,
+            limits=self.limits,
+            runtime=self.runtime,
+            until=until,
         )
 
 
@@ -138,7 +148,14 @@ def _environment(cache: Path, runtime: str, environ: Mapping[str, str]) -> dict[
 
 
 async def _run(
-    command: Sequence[str], *, source: str, directory: Path, cache: Path, limits: Limits, runtime: str
+    command: Sequence[str],
+    *,
+    source: str,
+    directory: Path,
+    cache: Path,
+    limits: Limits,
+    runtime: str,
+    until: Callable[[], bool] | None = None,
 ) -> Outcome:
     try:
         process = await anyio.open_process(
@@ -147,15 +164,20 @@ async def _run(
     except OSError as error:
         raise ToolError(f"cannot run {command[0]}: {error.strerror}", command=tuple(command)) from error
     stdout, stderr = bytearray(), bytearray()
+    done = anyio.Event()
     async with process:
         try:
             _restrict(process.pid, limits)
             with anyio.move_on_after(limits.seconds) as scope:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(_feed, process.stdin, source.encode())
-                    group.start_soon(_drain, process, process.stdout, stdout, limits.output)
-                    group.start_soon(_drain, process, process.stderr, stderr, limits.output)
-                await process.wait()
+                async with anyio.create_task_group() as watch:
+                    if until is not None:
+                        watch.start_soon(_watch, process, until, done)
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(_feed, process.stdin, source.encode())
+                        group.start_soon(_drain, process, process.stdout, stdout, limits.output)
+                        group.start_soon(_drain, process, process.stderr, stderr, limits.output)
+                    await process.wait()
+                    watch.cancel_scope.cancel()
         finally:
             # Before the block above waits for its end: cancelled or out of time, it would go on.
             _kill(process)
@@ -167,7 +189,10 @@ async def _run(
         raise RenderError(
             f"Dhall took longer than {limits.seconds:g} s", hint="is the normal form huge, or a fold without end?"
         )
-    return _outcome(command, process.returncode or 0, bytes(stdout), bytes(stderr), limits)
+    status = process.returncode or 0
+    if done.is_set() and status == -signal.SIGKILL:
+        status = 0
+    return _outcome(command, status, bytes(stdout), bytes(stderr), limits)
 
 
 def _restrict(pid: int, limits: Limits) -> None:
@@ -185,6 +210,13 @@ def _kill(process: Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+async def _watch(process: Process, until: Callable[[], bool], done: anyio.Event) -> None:
+    while not until():  # noqa: ASYNC110 - what another process writes sets no event
+        await anyio.sleep(_POLL)
+    done.set()
+    _kill(process)
 
 
 async def _feed(stream: ByteSendStream | None, content: bytes) -> None:

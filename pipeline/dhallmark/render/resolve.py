@@ -162,6 +162,25 @@ def _cached(cache: Path, digest: Digest) -> bytes:
     return content
 
 
+class _Entry:
+    """Looks for the cache entry that begins with `head`. Dhall puts an entry in place whole, by a rename."""
+
+    def __init__(self, cache: Path, head: bytes) -> None:
+        self.directory = cache / "dhall"
+        self.head = head
+        self.others: set[str] = set()
+        self.digest: Digest | None = None
+
+    def found(self) -> bool:
+        for name in {path.name for path in self.directory.glob("1220*")} - self.others:
+            with (self.directory / name).open("rb") as file:
+                if file.read(len(self.head)) == self.head:
+                    self.digest = Digest.from_hex(name.removeprefix("1220"))
+                    return True
+            self.others.add(name)
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Forms:
     """What one run of Dhall normalised."""
@@ -182,11 +201,13 @@ class _Run:
         self.cache = cache
         self.discovery = discovery
 
-    async def _dhall(self, *arguments: str, source: str) -> bytes:
+    async def _dhall(self, *arguments: str, source: str, until: Callable[[], bool] | None = None) -> bytes:
         """Run Dhall on `source`, which holds all units; its standard output. Raises the RenderError of the unit at
         fault."""
         try:
-            outcome = await self.dhall.run(*arguments, source=source, directory=self.root, cache=self.cache)
+            outcome = await self.dhall.run(
+                *arguments, source=source, directory=self.root, cache=self.cache, until=until
+            )
         except RenderError as error:  # A limit is hit.
             raise await self._culprit() or error from error
         if outcome.status != 0:
@@ -272,8 +293,13 @@ class _Run:
         names = cbor.field_names(prefix, len(expressions))
         fields = [f"{name} = {expression}" for name, expression in zip(names, expressions, strict=True)]
         source = "\n".join([*lets, f"in {_record(fields)}"])
-        digest = Digest((await self._dhall("hash", "--cache", source=source)).decode().strip())
-        encoded = _cached(self.cache, digest)
+        # Dhall writes the entry after all its checks. Then it encodes and hashes all of it once more, to print the
+        # name that the entry has: a fifth of the whole run, which is not waited for.
+        entry = _Entry(self.cache, cbor.record_head(names))
+        await self._dhall("hash", "--cache", source=source, until=entry.found)
+        if not entry.found() or entry.digest is None:
+            raise RenderError("Dhall left no cache entry of the release's normal form", hint="is the disk full?")
+        encoded = _cached(self.cache, entry.digest)
         forms = cbor.split_record(encoded, names, prefix=prefix, what="the release's normal form")
         count = len(self.plan.units)
         return _Forms(
