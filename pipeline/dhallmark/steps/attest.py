@@ -23,7 +23,7 @@ from dhallmark.package.package import load_artifacts
 from dhallmark.render.closure import Closure, load_closure
 from dhallmark.steps.artifacts import hash_names, open_view
 from dhallmark.steps.functionary import sign_links
-from dhallmark.steps.link import Link
+from dhallmark.steps.link import Link, read_links
 from dhallmark.steps.provenance import Builder
 from dhallmark.steps.schema import validate_statement
 from dhallmark.steps.source import SourceState, read_source, require_committed
@@ -32,6 +32,7 @@ from dhallmark.steps.statements import (
     LINKS,
     STATEMENTS,
     final_reference,
+    link_statement,
     make_statements,
     release_sources,
 )
@@ -91,8 +92,9 @@ def attest(*, config: Path, build: Path, builder: Builder, allow_dirty: bool = F
 def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, build: Path) -> Verdict:
     """The policy's verdict on the unsigned statements `payloads` (by path), with one part for each artifact.
 
-    A statement that belongs to no artifact of the release is refused: nothing else may be signed with it.
-    Raises FormatError for one that does not fit its schema.
+    A statement that belongs to no artifact of the release is refused: nothing else may be signed with it. So is a link
+    that is not what its step recorded: consumers that look at subjects alone would deploy whatever it names.
+    Raises FormatError for these, and for one that does not fit its schema.
     """
     from dhallmark.verify.unsigned import evaluate_unsigned
 
@@ -100,6 +102,7 @@ def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, buil
         validate_statement(payload, file=str(build / name))
     artifacts = load_artifacts(build)
     links = {name: payload for name, payload in payloads.items() if name.startswith(f"{LINKS}/")}
+    _require_recorded_links(links, build=build)
     rest = set(payloads) - set(links)
     parts = []
     for artifact in artifacts.artifacts:
@@ -114,6 +117,17 @@ def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, buil
             hint="run `dhallmark attest` again",
         )
     return Verdict.of(f"{artifacts.project} {artifacts.version} (unsigned)", parts=parts)
+
+
+def _require_recorded_links(links: Mapping[str, bytes], *, build: Path) -> None:
+    recorded = {f"{LINKS}/{link.name}.json": link_statement(link).payload for link in read_links(build)}
+    for name in sorted(links.keys() | recorded.keys()):
+        if links.get(name) != recorded.get(name):
+            raise FormatError(
+                "the statement is not the link that the step recorded",
+                where=Location(file=str(build / name)),
+                hint="run `dhallmark attest` again",
+            )
 
 
 def require_accepted(verdict: Verdict) -> None:

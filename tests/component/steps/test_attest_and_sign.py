@@ -272,11 +272,33 @@ def _foreign_statement(project: Project) -> None:
     (project.build / "statements" / "elsewhere.json").write_bytes(path.read_bytes())
 
 
+def _another_artifact(project: Project) -> None:
+    """Beside the good one, a signature on something that nobody judged."""
+    body = statement(project, "dev/web/sign")
+    body["subject"][0]["digest"]["sha256"] = "0" * 64
+    (project.build / "statements" / "dev" / "web" / "another.json").write_bytes(strictjson.dump_compact(body))
+
+
+def _another_link(project: Project) -> None:
+    body = statement(project, "links/resolve")
+    body["subject"].append({"name": "build/resolve/x", "digest": {"sha256": "0" * 64}})
+    (project.build / "statements" / "links" / "another.json").write_bytes(strictjson.dump_compact(body))
+
+
+def _longer_link(project: Project) -> None:
+    body = statement(project, "links/resolve")
+    body["subject"].append({"name": "build/resolve/x", "digest": {"sha256": "0" * 64}})
+    (project.build / "statements" / "links" / "resolve.json").write_bytes(strictjson.dump_compact(body))
+
+
 def _other_archive(project: Project) -> None:
     (project.build / "package" / "dev" / "web-1.2.3.tgz").write_bytes(b"other")
 
 
-@pytest.mark.parametrize("change", [_forge_statement, _foreign_statement, _other_archive])
+@pytest.mark.parametrize(
+    "change",
+    [_forge_statement, _foreign_statement, _another_artifact, _another_link, _longer_link, _other_archive],
+)
 def test_what_changed_since_attest_is_not_signed(packaged: Project, change: Callable[[Project], None]) -> None:
     packaged.attest()
     change(packaged)
