@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dhallmark.cli.options import AllowDirty, BuilderId, BuildFolder, ConfigFile
 from dhallmark.cli.result import Result
 from dhallmark.digest import Digest
 from dhallmark.errors import UsageError
@@ -22,21 +23,15 @@ SCHEMA = "dhallmark.dev/attest/v1"
 
 def attest(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
-    builder_id: Annotated[
-        str | None,
-        Parameter(help="URI of the builder, as the policy lists it. The CI job's workflow where it is not given."),
-    ] = None,
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
+    builder_id: BuilderId = None,
     invocation_id: Annotated[str | None, Parameter(help="URI of this run. The CI job's where it is not given.")] = None,
     image: Annotated[
         str | None,
         Parameter(env_var="DHALLMARK_IMAGE", help="The image that this runs in, as name@sha256:…, for the provenance."),
     ] = None,
-    allow_dirty: Annotated[
-        bool,
-        Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
-    ] = False,
+    allow_dirty: AllowDirty = False,
 ) -> Result:
     """Sign the links for in-toto, write all statements, and check the policy on them before anything is signed."""
     builder = Builder(id=builder_id) if builder_id else detect_builder(os.environ)

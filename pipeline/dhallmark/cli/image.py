@@ -10,6 +10,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from dhallmark.cli.options import RegistryCa, TokenDescriptor, TokenFile, TokenVariable
 from dhallmark.cli.result import Result
 from dhallmark.errors import UsageError
 
@@ -130,9 +131,9 @@ def sign(
     trust_config: Annotated[
         Path | None, Parameter(help="A Sigstore ClientTrustConfig. The public instance otherwise.")
     ] = None,
-    token_file: Annotated[Path | None, Parameter(help="File that holds the OIDC token.")] = None,
-    token_env: Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")] = None,
-    token_fd: Annotated[int | None, Parameter(help="File descriptor to read it from.")] = None,
+    token_file: TokenFile = None,
+    token_env: TokenVariable = None,
+    token_fd: TokenDescriptor = None,
 ) -> Result:
     """Sign the image and its SBOM with one certificate. In CI the job's own token is fetched."""
     from dhallmark.image.publish import image_digest, sign_image
@@ -157,9 +158,7 @@ def push(
     to: Annotated[str, Parameter(help="HOST/REPOSITORY:TAG.")],
     image: ImageFolder = _BUILD / "out",
     plain_http: Annotated[bool, Parameter(help="The registry has no TLS.", negative="")] = False,
-    registry_ca: Annotated[
-        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
-    ] = None,
+    registry_ca: RegistryCa = None,
 ) -> Result:
     """Push the signed image and its bundles by digest, and set the tag last."""
     from dhallmark.image.publish import push_image

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dhallmark.cli.options import ConfigFile
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
 from dhallmark.package.merge import merge as merge_shards
@@ -16,7 +17,7 @@ from dhallmark.plan import make_plan
 def merge(
     *shards: Annotated[Path, Parameter(help="The shards' build directories.")],
     into: Annotated[Path, Parameter(help="The build directory to write.")],
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
+    config: ConfigFile = Path("dhallmark.yaml"),
 ) -> Result:
     """Merge what shards resolved and rendered into one build directory, equal to that of an undivided run."""
     plan = make_plan(load_config(config))

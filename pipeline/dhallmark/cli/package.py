@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
@@ -17,8 +18,8 @@ from dhallmark.plan import make_plan
 
 def package(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     source_date_epoch: Annotated[
         int | None,
         Parameter(

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
 from dhallmark.plan import Shard, make_plan, write_plan
@@ -16,8 +17,8 @@ from dhallmark.steps.source import read_source
 
 def plan(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     shard: Annotated[str | None, Parameter(help="Plan part i of n, written i/n.")] = None,
     allow_dirty: Annotated[
         bool, Parameter(help="Plan a tree with uncommitted changes, and record that.", negative=())

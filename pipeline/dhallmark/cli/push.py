@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import anyio
-from cyclopts import Parameter
 
+from dhallmark.cli.options import BuildFolder, ConfigFile, RegistryCa
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
@@ -19,11 +18,9 @@ from dhallmark.publish.push import push as push_all
 
 def push(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
-    registry_ca: Annotated[
-        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
-    ] = None,
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
+    registry_ca: RegistryCa = None,
 ) -> Result:
     """Push the packaged artifacts, by digest, to the staging repositories. Sets no tag."""
     settings = load_config(config).publish

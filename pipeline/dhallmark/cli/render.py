@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
@@ -16,8 +17,8 @@ from dhallmark.render.render import render as render_units
 
 def render(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     shard: Annotated[str | None, Parameter(help="Render part i of n, written i/n.")] = None,
 ) -> Result:
     """Render the normal forms that `resolve` left to charts; needs no Dhall and no network."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config
@@ -20,8 +21,8 @@ from dhallmark.render.resolve import resolve as resolve_units
 
 def resolve(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     shard: Annotated[str | None, Parameter(help="Resolve part i of n, written i/n.")] = None,
     dhall_cache: Annotated[
         tuple[Path, ...],

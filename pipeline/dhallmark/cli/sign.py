@@ -9,6 +9,15 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from dhallmark.cli.options import (
+    Audience,
+    BuildFolder,
+    ConfigFile,
+    TokenDescriptor,
+    TokenFile,
+    TokenVariable,
+    TrustConfigFile,
+)
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.config.load import load_config, load_policy
@@ -21,16 +30,13 @@ SCHEMA = "dhallmark.dev/sign/v1"
 
 def sign(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
-    trust_config: Annotated[
-        Path | None,
-        Parameter(help="A Sigstore ClientTrustConfig. That of the configuration, or the public instance, otherwise."),
-    ] = None,
-    token_file: Annotated[Path | None, Parameter(help="File that holds the OIDC token.")] = None,
-    token_env: Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")] = None,
-    token_fd: Annotated[int | None, Parameter(help="File descriptor to read it from.")] = None,
-    audience: Annotated[str, Parameter(help="The audience that the certificate authority asks for.")] = AUDIENCE,
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
+    trust_config: TrustConfigFile = None,
+    token_file: TokenFile = None,
+    token_env: TokenVariable = None,
+    token_fd: TokenDescriptor = None,
+    audience: Audience = AUDIENCE,
     concurrency: Annotated[int, Parameter(help="Statements that are signed at the same time.")] = CONCURRENCY,
 ) -> Result:
     """Sign all statements with one certificate, in Sigstore bundles. In CI the job's own token is fetched."""

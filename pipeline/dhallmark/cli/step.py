@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.result import Result
 from dhallmark.plan import Shard
 from dhallmark.steps.run import StepName, run_step
@@ -23,8 +24,8 @@ def step(
             help="Further options of the step's command, after `--`; they say where and how, and are not recorded."
         ),
     ],
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     shard: Annotated[str | None, Parameter(help="Run part i of n, written i/n.")] = None,
 ) -> Result:
     """Run a step of a release under in-toto's runlib, and record what it read and wrote in links/<name>.link."""

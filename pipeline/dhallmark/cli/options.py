@@ -1,0 +1,30 @@
+"""Options that several commands have: one name, one meaning and one help text for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+ConfigFile = Annotated[Path, Parameter(help="The configuration of the platform.")]
+BuildFolder = Annotated[Path, Parameter(help="The build directory.")]
+TrustConfigFile = Annotated[
+    Path | None,
+    Parameter(help="A Sigstore ClientTrustConfig. That of the configuration, or the public instance, otherwise."),
+]
+TokenFile = Annotated[Path | None, Parameter(help="File that holds the OIDC token.")]
+TokenVariable = Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")]
+TokenDescriptor = Annotated[int | None, Parameter(help="File descriptor to read it from.")]
+Audience = Annotated[str, Parameter(help="The audience that the certificate authority asks for.")]
+BuilderId = Annotated[
+    str | None,
+    Parameter(help="URI of the builder, as the policy lists it. The CI job's workflow where it is not given."),
+]
+AllowDirty = Annotated[
+    bool,
+    Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
+]
+RegistryCa = Annotated[
+    Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
+]
