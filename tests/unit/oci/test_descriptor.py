@@ -141,7 +141,7 @@ def test_the_fallback_tag_is_the_digest_with_a_dash() -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("ghcr.io/acme/web", ("ghcr.io", "acme/web")),
+        ("registry.example/acme/web", ("registry.example", "acme/web")),
         ("localhost/web", ("localhost", "web")),
         ("127.0.0.1:5000/a/b/c", ("127.0.0.1:5000", "a/b/c")),
     ],
@@ -150,7 +150,7 @@ def test_a_repository_is_split_from_its_registry(name: str, parts: tuple[str, st
     assert split_repository(name) == parts
 
 
-@pytest.mark.parametrize("name", ["web", "acme/web", "/web", "ghcr.io/", ""])
+@pytest.mark.parametrize("name", ["web", "acme/web", "/web", "registry.example/", ""])
 def test_a_repository_without_a_registry_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         split_repository(name)
