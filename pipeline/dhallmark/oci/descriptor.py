@@ -234,5 +234,5 @@ def split_repository(name: str) -> tuple[str, str]:
     """`host[:port]/path` into host and path. Raises UsageError."""
     host, slash, path = name.partition("/")
     if not slash or not host or not path or ("." not in host and ":" not in host and host != "localhost"):
-        raise UsageError(f"not a repository: {name!r}", hint="write it with its registry, such as registry.example/acme/web")
+        raise UsageError(f"not a repository: {name!r}", hint="write it as registry.example/acme/web")
     return host, path
