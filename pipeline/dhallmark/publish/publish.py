@@ -96,12 +96,12 @@ async def promote(
 ) -> Publication:
     """Steps 4 and 5, for what was staged; write `<build>/publish.json`.
 
-    Raises like `publish`, and RegistryError where something is not in staging.
+    The verifier is asked again before anything is copied: what was said of staging then need not hold now. Raises like
+    `publish`, and RegistryError where something is not in staging.
     """
     run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
-    publication = await run.promote(progress or Silent())
-    write_atomic(build / FILE, strictjson.dump(publication.to_json()))
-    return publication
+    await run.verify_staged(progress or Silent())
+    return await run.promote(progress or Silent())
 
 
 async def publish(
@@ -121,24 +121,9 @@ async def publish(
     where bundles or packages are missing. In all these cases no tag has been moved, or those that were name digests
     that passed.
     """
-    await stage(
-        artifacts,
-        build=build,
-        publish=publish,
-        registry=registry,
-        verify=verify,
-        move_tag=move_tag,
-        progress=progress,
-    )
-    return await promote(
-        artifacts,
-        build=build,
-        publish=publish,
-        registry=registry,
-        verify=verify,
-        move_tag=move_tag,
-        progress=progress,
-    )
+    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    await run.stage(progress or Silent())
+    return await run.promote(progress or Silent())
 
 
 class _Publisher:
@@ -164,7 +149,10 @@ class _Publisher:
         items = self._items()
         await self._each(items, self._named_now, "check tags", progress)
         await self._each(items, self._stage, "attach", progress)
-        await self._each(items, self._verify_staged, "verify in staging", progress)
+        await self.verify_staged(progress)
+
+    async def verify_staged(self, progress: Progress) -> None:
+        await self._each(self._items(), self._verify_staged, "verify in staging", progress)
 
     async def promote(self, progress: Progress) -> Publication:
         items = self._items()
@@ -175,7 +163,7 @@ class _Publisher:
         for number in order:
             await self._tag(items[number])
         await self._each(items, self._check_tag, "check tags again", progress)
-        return Publication(
+        publication = Publication(
             project=self._artifacts.project,
             version=self._artifacts.version,
             artifacts=tuple(
@@ -183,6 +171,8 @@ class _Publisher:
                 for item, manifests, named in zip(items, attached, before, strict=True)
             ),
         )
+        write_atomic(self._build / FILE, strictjson.dump(publication.to_json()))
+        return publication
 
     def _items(self) -> list[_Item]:
         return [self._item(artifact) for artifact in self._artifacts.artifacts]

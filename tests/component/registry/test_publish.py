@@ -127,11 +127,31 @@ async def test_what_is_staged_stands_where_no_consumer_reads_until_it_is_promote
 async def test_nothing_is_promoted_that_was_not_staged(registry_host: str, stage: Callable[..., Staged]) -> None:
     whole = stage(registry_host)
     async with Registry(registry_host, plain_http=True) as registry:
-        with pytest.raises(RegistryError):
+        with pytest.raises((RegistryError, VerdictError)):
             await promote(
                 whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=whole.verify
             )
     assert set((await whole.tags()).values()) == {None}
+
+
+async def test_what_is_refused_after_it_was_staged_is_not_promoted(
+    registry_host: str, stage: Callable[..., Staged]
+) -> None:
+    whole = stage(registry_host)
+    async with Registry(registry_host, plain_http=True) as registry:
+        await stage_signed(
+            whole.artifacts, build=whole.build, publish=whole.settings, registry=registry, verify=whole.verify
+        )
+        with pytest.raises(VerdictError):
+            await promote(
+                whole.artifacts,
+                build=whole.build,
+                publish=whole.settings,
+                registry=registry,
+                verify=refusing("dev/web", where="staging", then=whole.verify),
+            )
+        for artifact in whole.artifacts.artifacts:
+            assert await registry.find_manifest(whole.target(artifact), artifact.digest) is None
 
 
 async def test_the_verifier_is_asked_for_the_published_name_in_both_places(
