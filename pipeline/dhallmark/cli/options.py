@@ -25,6 +25,10 @@ AllowDirty = Annotated[
     bool,
     Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
 ]
+MoveTag = Annotated[
+    bool,
+    Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
+]
 RegistryCa = Annotated[
     Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
 ]

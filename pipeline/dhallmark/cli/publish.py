@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dhallmark.cli.options import BuildFolder, ConfigFile, MoveTag, RegistryCa
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.cli.trust import trust_root
@@ -33,8 +34,8 @@ from dhallmark.verify.trust import TrustRoot
 
 def publish(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     trusted_root: Annotated[
         Path | None,
         Parameter(
@@ -48,13 +49,8 @@ def publish(
             "`promote` goes on from there."
         ),
     ] = "all",
-    move_tag: Annotated[
-        bool,
-        Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
-    ] = False,
-    registry_ca: Annotated[
-        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
-    ] = None,
+    move_tag: MoveTag = False,
+    registry_ca: RegistryCa = None,
 ) -> Result:
     """Attach the signed statements, read them back, verify, copy to where consumers read, and set the tags last."""
     settings = load_config(config)

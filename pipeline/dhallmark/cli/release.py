@@ -18,6 +18,19 @@ from cyclopts import Parameter
 
 from dhallmark import strictjson
 from dhallmark.cli.gitops import still_verifies
+from dhallmark.cli.options import (
+    AllowDirty,
+    Audience,
+    BuilderId,
+    BuildFolder,
+    ConfigFile,
+    MoveTag,
+    RegistryCa,
+    TokenDescriptor,
+    TokenFile,
+    TokenVariable,
+    TrustConfigFile,
+)
 from dhallmark.cli.output import progress, relay
 from dhallmark.cli.plan import plan as write_plan
 from dhallmark.cli.publish import publish as publish_signed
@@ -82,24 +95,18 @@ class _Release:
 
 def release(
     *,
-    config: Annotated[Path, Parameter(help="The configuration of the platform.")] = Path("dhallmark.yaml"),
-    build: Annotated[Path, Parameter(help="The build directory.")] = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     deploy: Annotated[Path | None, Parameter(help="Working tree of the deploy repository, to be written.")] = None,
     trusted_root: Annotated[
         Path | None, Parameter(help="A Sigstore trusted_root.json. That of the instance that signs otherwise.")
     ] = None,
-    trust_config: Annotated[
-        Path | None,
-        Parameter(help="A Sigstore ClientTrustConfig. That of the configuration, or the public instance, otherwise."),
-    ] = None,
-    token_file: Annotated[Path | None, Parameter(help="File that holds the OIDC token.")] = None,
-    token_env: Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")] = None,
-    token_fd: Annotated[int | None, Parameter(help="File descriptor to read it from.")] = None,
-    audience: Annotated[str, Parameter(help="The audience that the certificate authority asks for.")] = AUDIENCE,
-    builder_id: Annotated[
-        str | None,
-        Parameter(help="URI of the builder, as the policy lists it. The CI job's workflow where it is not given."),
-    ] = None,
+    trust_config: TrustConfigFile = None,
+    token_file: TokenFile = None,
+    token_env: TokenVariable = None,
+    token_fd: TokenDescriptor = None,
+    audience: Audience = AUDIENCE,
+    builder_id: BuilderId = None,
     controls: Annotated[
         bool, Parameter(help="Show that tampered copies of the release are refused; needs --lab.", negative=())
     ] = False,
@@ -107,17 +114,9 @@ def release(
         Path | None,
         Parameter(env_var="DHALLMARK_LAB", help="Directory of a running lab, which signs the tampered copies."),
     ] = None,
-    allow_dirty: Annotated[
-        bool,
-        Parameter(help="Go on with uncommitted changes, and record that; the default policy rejects it.", negative=()),
-    ] = False,
-    move_tag: Annotated[
-        bool,
-        Parameter(help="Let a version that is published already name these artifacts from now on.", negative=()),
-    ] = False,
-    registry_ca: Annotated[
-        Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
-    ] = None,
+    allow_dirty: AllowDirty = False,
+    move_tag: MoveTag = False,
+    registry_ca: RegistryCa = None,
 ) -> Result:
     """Do all steps of a release in order, and close with what was made, where it is, and how to check it.
 
