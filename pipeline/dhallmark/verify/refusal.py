@@ -18,12 +18,18 @@ class Refusal(Exception):  # noqa: N818  (a finding, not an error: who calls a s
     def __init__(self, reason: Reason, detail: str, **evidence: str) -> None:
         super().__init__(detail)
         self.reason = reason
-        self.detail = detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + "…"
-        self.evidence: Mapping[str, str] = evidence
+        self.detail = _shown(detail)
+        self.evidence: Mapping[str, str] = {name: _shown(value) for name, value in evidence.items()}
 
     def check(self, name: str) -> Check:
         """The finding as the check `name` of a verdict."""
         return Check(name=name, reason=self.reason, detail=self.detail, evidence=self.evidence)
+
+
+def _shown(text: str) -> str:
+    """`text` for a terminal or a log: an attacker wrote part of it, so no character of it may steer either."""
+    short = text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
 @contextmanager
