@@ -60,5 +60,5 @@ def test_a_repeated_release_runs_nothing_but_what_signs_publishes_and_judges(
     cached = {command for command, outcome in ran.items() if outcome == "CACHED"}
     assert {"plan", "step resolve", "step render", "step package"} <= cached
     assert {command for command, outcome in ran.items() if outcome == "DONE"} == {
-        "step publish", "attest", "lab token", "sign", "publish", "verify", "controls", "gitops write",
+        "step publish", "attest", "lab token", "sign", "publish", "controls", "verify", "report", "gitops write",
     }  # fmt: skip
