@@ -9,6 +9,8 @@ PYTHON = $$(ci/python)
 TOOLS = eval "$$(python3 ci/toolchain env)"
 export PYTHONPATH := $(CURDIR)/pipeline
 PYTEST_ARGS ?=
+# Two files of tests at a time: most of the time they wait for servers. A lab belongs to one process.
+PARALLEL = -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the targets
@@ -44,12 +46,12 @@ lint: ## Type checks and lint
 
 .PHONY: unit
 unit: ## Tests that need nothing but Python
-	@$(PYTHON) -m coverage run -m pytest tests/unit $(PYTEST_ARGS)
+	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
 	@$(TOOLS)
-	$(PYTHON) -m coverage run -m pytest tests/component tests/docs $(PYTEST_ARGS)
+	$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/component tests/docs $(PYTEST_ARGS)
 
 .PHONY: dagger
 dagger: tools ## Tests against a real Dagger engine

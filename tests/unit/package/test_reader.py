@@ -162,6 +162,7 @@ def test_hostile_archives_are_refused(raw: bytes, problem: str) -> None:
         (bytes(1_000_001), "more than the 1000000 allowed"),
         (gzip.compress(tar(member("a")))[:-8] + bytes(8), "not gzip"),
     ],
+    ids=["empty", "text", "cut", "trailing", "two-members", "bomb", "long", "wrong-checksum"],
 )
 def test_streams_that_are_not_one_gzip_member_are_refused(content: bytes, problem: str) -> None:
     with pytest.raises(FormatError, match=problem):

@@ -51,13 +51,13 @@ def test_the_builder_is_the_workflow_that_the_certificate_will_name(
     assert (found.id, found.invocation, found.image) == (builder, invocation, None)
 
 
-@pytest.mark.parametrize("name", [*_GITHUB.keys() - {"GITHUB_ACTIONS"}])
+@pytest.mark.parametrize("name", sorted(_GITHUB.keys() - {"GITHUB_ACTIONS"}))
 def test_a_github_job_that_lacks_a_variable_is_no_builder(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         detect_builder({key: value for key, value in _GITHUB.items() if key != name})
 
 
-@pytest.mark.parametrize("name", [*_GITLAB.keys() - {"GITLAB_CI"}])
+@pytest.mark.parametrize("name", sorted(_GITLAB.keys() - {"GITLAB_CI"}))
 def test_a_gitlab_job_that_lacks_a_variable_is_no_builder(name: str) -> None:
     with pytest.raises(UsageError, match=name):
         detect_builder({key: value for key, value in _GITLAB.items() if key != name})
