@@ -141,6 +141,7 @@ class Toolchain:
         if self.present("base") and self.present("python"):
             found["DHALLMARK_REGISTRY"] = self.registry.address()
             found["DHALLMARK_BASE_IMAGE"] = self.registry.reference(self.images, "base")
+            found["DHALLMARK_BASE_LAYOUT"] = str(self.images.place("base") / "image")
             found["DHALLMARK_PYTHON_IMAGE"] = self.registry.reference(self.images, "python")
         running = self.engine(engine)
         if running.running():

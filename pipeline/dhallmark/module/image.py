@@ -20,13 +20,13 @@ _PARTS = ("pyproject.toml", "README.md", "requirements.lock", "pipeline/", "ci/i
 
 
 def builder(
-    base: str, *, source: dagger.Directory, ca_bundle: dagger.File | None, pip_index: str | None
+    base: dagger.Container, *, source: dagger.Directory, ca_bundle: dagger.File | None, pip_index: str | None
 ) -> dagger.Container:
     """A container with dhallmark installed by pip, on `base`: it fetches and builds the CI image.
 
     Nothing of it gets into the image; two builders with other packages build the same digest.
     """
-    container = dag.container().from_(base).with_env_variable("DEBIAN_FRONTEND", "noninteractive")
+    container = base.with_env_variable("DEBIAN_FRONTEND", "noninteractive")
     if ca_bundle is not None:
         container = container.with_mounted_file(_CERTIFICATES, ca_bundle)
     container = (

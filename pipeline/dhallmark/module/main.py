@@ -54,6 +54,9 @@ class Dhallmark:
     """From Dhall to signed, reproducible, verified Helm charts and the deploy tree that uses them."""
 
     base_image: Annotated[str, Doc("A Debian 13 image, by digest, that the CI image is built in.")] = ""
+    base_archive: Annotated[
+        dagger.File | None, Doc("The same as an OCI archive, for an engine that reaches no registry that has it.")
+    ] = None
     tools: Annotated[
         dagger.Directory | None, Doc("Programs that the tool chain built: helm for the image, the others for the lab.")
     ] = None
@@ -72,11 +75,13 @@ class Dhallmark:
     @function
     def builder(self) -> dagger.Container:
         """The container that fetches and builds the CI image."""
-        if not self.base_image:
-            raise ValueError("no base image: give --base-image (Debian 13, by digest) or --built-image")
-        return image.builder(
-            self.base_image, source=self._own_source(), ca_bundle=self.ca_bundle, pip_index=self.pip_index
-        )
+        if self.base_archive is not None:
+            base = dag.container().import_(self.base_archive)
+        elif self.base_image:
+            base = dag.container().from_(self.base_image)
+        else:
+            raise ValueError("no base: give --base-image (Debian 13, by digest), --base-archive or --built-image")
+        return image.builder(base, source=self._own_source(), ca_bundle=self.ca_bundle, pip_index=self.pip_index)
 
     @function
     def image(self) -> Annotated[dagger.Directory, Doc("image.tar (an OCI archive), sbom.spdx.json, digest.")]:
