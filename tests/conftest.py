@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cbor2
+import hypothesis
 import pytest
 
 from dhallmark import strictjson
@@ -14,6 +15,12 @@ from dhallmark.config.model import Config
 from dhallmark.digest import Digest
 from dhallmark.files import write_atomic
 from dhallmark.plan import Plan, Shard, make_plan
+
+# Properties hold or do not; how long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "untimed", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @dataclass(frozen=True, slots=True)
