@@ -1,4 +1,4 @@
-"""Who signed: the identity that Fulcio wrote into a certificate.
+"""Who signed: the identity that Fulcio wrote into a certificate, or a managed key.
 
 Source: Fulcio's docs/oid-info.md, OIDs below 1.3.6.1.4.1.57264.1.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from dhallmark.digest import Digest
 
 EXTENSION_OIDS: Mapping[str, str] = MappingProxyType(
     {
@@ -43,3 +45,18 @@ class Identity:
 
     def to_json(self) -> dict[str, object]:
         return {"issuer": self.issuer, "subject": self.subject, "extensions": dict(self.extensions)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyIdentity:
+    """Who signed with a managed key: the key itself is all that is known of its owner."""
+
+    fingerprint: Digest
+    """SHA-256 of the DER SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7)."""
+
+    def to_json(self) -> dict[str, object]:
+        return {"key": self.fingerprint}
+
+
+Signatory = Identity | KeyIdentity
+"""Whoever signed a bundle."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -23,23 +22,9 @@ from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootMessage
 
 from dhallmark import strictjson
 from dhallmark.errors import FormatError, Location
+from dhallmark.verify.period import Period
 
 MAX_TRUST_ROOT_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A closed interval of time: both ends belong to it. An end that is None is open."""
-
-    start: datetime | None
-    end: datetime | None
-
-    def contains(self, moment: datetime) -> bool:
-        return (self.start is None or self.start <= moment) and (self.end is None or moment <= self.end)
-
-    def __str__(self) -> str:
-        start, end = (moment.isoformat() if moment else "…" for moment in (self.start, self.end))
-        return f"{start} to {end}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""Managed keys: public keys that a site trusts directly, without a certificate authority."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from dhallmark.digest import Digest
+from dhallmark.errors import FormatError, Location
+from dhallmark.identity import KeyIdentity
+from dhallmark.verify.period import Period
+
+ALWAYS = Period(None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedKey:
+    """A public key, and when signatures by it count."""
+
+    key: PublicKeyTypes
+    identity: KeyIdentity
+    period: Period = ALWAYS
+    """A signature counts where its verified time lies in here (C8). One without a verified time needs an open period."""
+
+    @classmethod
+    def parse(cls, pem: bytes, *, period: Period = ALWAYS) -> ManagedKey:
+        """Read a PEM SubjectPublicKeyInfo (RFC 7468, section 13). Raises FormatError for anything else."""
+        try:
+            key = load_pem_public_key(pem)
+            der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise FormatError("not a public key in PEM", hint="expected -----BEGIN PUBLIC KEY-----") from error
+        return cls(key=key, identity=KeyIdentity(fingerprint=Digest.of(der)), period=period)
+
+    @classmethod
+    def load(cls, path: Path, *, period: Period = ALWAYS) -> ManagedKey:
+        """As `parse`, from a file. Raises FormatError with the file's name."""
+        where = Location(file=str(path))
+        try:
+            return cls.parse(path.read_bytes(), period=period)
+        except OSError as error:
+            raise FormatError(f"the key cannot be read: {error.strerror}", where=where) from error
+        except FormatError as error:
+            raise FormatError(error.message, where=where, hint=error.hint) from error
