@@ -24,7 +24,7 @@ class ManagedKey:
     key: PublicKeyTypes
     identity: KeyIdentity
     period: Period = ALWAYS
-    """A signature counts where its verified time lies in here (C8). One without a verified time needs an open period."""
+    """A signature counts where its verified time lies in here (C8). Without a verified time it must be open."""
 
     @classmethod
     def parse(cls, pem: bytes, *, period: Period = ALWAYS) -> ManagedKey:
