@@ -17,6 +17,8 @@ class Target:
     repository: str
     """Registry host, port and repository, without tag or digest."""
     digest: Digest
+    tag: str = ""
+    """Where given, the consumer is asked about this tag of the repository, and finds out its digest itself."""
     trusted_root: Path
     """A Sigstore trusted_root.json."""
     policy: Path

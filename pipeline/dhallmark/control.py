@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from dhallmark.controls.faults import Fault
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
@@ -60,6 +61,10 @@ class Control:
     mutate: Callable[[Bench], Awaitable[Digest]]
     needs_signer: bool = False
     """True where the mutation signs: it then needs a lab."""
+    faults: tuple[Fault, ...] = ()
+    """What the registry does wrong while it is asked for the mutant; never for the good artifact."""
+    by_tag: bool = False
+    """True where consumers are asked about a tag that names the artifact, instead of about its digest."""
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     """By the consumer's name. A consumer that is not named here is not asked."""
 

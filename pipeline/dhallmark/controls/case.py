@@ -21,6 +21,7 @@ from pydantic import Field
 from dhallmark import strictjson
 from dhallmark.config.model import Model
 from dhallmark.control import Control, Expectation, Group
+from dhallmark.controls.faults import Fault
 from dhallmark.errors import FormatError, Location, UsageError
 from dhallmark.files import write_atomic
 from dhallmark.reasons import Reason
@@ -62,6 +63,10 @@ class Case(Model):
     """Its name in its statements."""
     good: _Digest
     mutant: _Digest
+    faults: tuple[Fault, ...] = ()
+    """What the registry does wrong while it is asked for the mutant."""
+    by_tag: bool = False
+    """True where consumers are asked about a tag that names the artifact."""
     expect: dict[str, ExpectationRecord]
 
     @classmethod
@@ -75,6 +80,8 @@ class Case(Model):
             subject_name=subject_name,
             good=good,
             mutant=mutant,
+            faults=control.faults,
+            by_tag=control.by_tag,
             expect={name: ExpectationRecord.of(expectation) for name, expectation in control.expect.items()},
         )
 
