@@ -88,6 +88,10 @@ class Forge(Protocol):
         """Attach a bundle to the artifact `digest`."""
         ...
 
+    async def list_in_index(self, digest: Digest) -> None:
+        """List what is attached to `digest` now in its fallback index, for a registry without the referrers API."""
+        ...
+
     async def sign(self, payload: bytes, signer: Signer) -> bytes:
         """A bundle over the statement `payload`."""
         ...

@@ -135,6 +135,9 @@ class LayoutForge:
     async def attach(self, digest: Digest, bundle: bytes) -> None:
         attach_bundle(self.layout, self.layout.manifests[digest], bundle)
 
+    async def list_in_index(self, digest: Digest) -> None:
+        self.layout.add_fallback_index(digest)
+
     async def sign(self, payload: bytes, signer: Signer) -> bytes:
         if self.tokens is None:
             raise UsageError("this control signs: it needs a lab", hint="name one with --lab")

@@ -15,8 +15,10 @@ from dhallmark import strictjson
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, Location
 from dhallmark.files import write_atomic
-from dhallmark.oci.descriptor import OCI_INDEX, Descriptor, Manifest
+from dhallmark.oci.descriptor import OCI_INDEX, Descriptor, Manifest, fallback_tag
 
+_REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation that names a manifest's tag (OCI image-spec 1.1, "Pre-Defined Annotation Keys")."""
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -27,6 +29,7 @@ class Layout:
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     """By the digest that they are asked for by."""
+    tags: dict[str, Digest] = field(default_factory=dict)
 
     def add_manifest(self, manifest: Manifest) -> None:
         self.manifests[manifest.digest] = manifest
@@ -45,17 +48,24 @@ class Layout:
                 found.append(manifest)
         return found
 
+    def add_fallback_index(self, digest: Digest) -> None:
+        """List what refers to `digest` now under its fallback tag, as clients of an old registry do."""
+        listed = [manifest.descriptor.to_json() for manifest in self.referrers(digest)]
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+        manifest = Manifest.of(strictjson.dump_compact(index), OCI_INDEX)
+        self.add_manifest(manifest)
+        self.tags[fallback_tag(digest)] = manifest.digest
+
     def write(self, folder: Path) -> None:
         """Write the layout to `folder`."""
         for digest, content in self.blobs.items():
             write_atomic(folder / "blobs" / "sha256" / digest.hex, content)
         for digest, manifest in self.manifests.items():
             write_atomic(folder / "blobs" / "sha256" / digest.hex, manifest.content)
-        index = {
-            "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
-            "manifests": [manifest.descriptor.to_json() for _, manifest in sorted(self.manifests.items())],
-        }
+        entries = [manifest.descriptor.to_json() for _, manifest in sorted(self.manifests.items())]
+        for tag, digest in sorted(self.tags.items()):
+            entries.append({**self.manifests[digest].descriptor.to_json(), "annotations": {_REF_NAME: tag}})
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
         write_atomic(folder / "index.json", strictjson.dump_compact(index))
         write_atomic(folder / "oci-layout", _LAYOUT)
 
@@ -72,10 +82,13 @@ class Layout:
                 descriptor = Descriptor.parse(item, what="index.json")
                 content = (folder / "blobs" / "sha256" / descriptor.digest.hex).read_bytes()
                 layout.manifests[descriptor.digest] = Manifest(content, descriptor.media_type, descriptor.digest)
+                tag = item.get("annotations", {}).get(_REF_NAME)
+                if tag is not None:
+                    layout.tags[str(tag)] = descriptor.digest
             for path in (folder / "blobs" / "sha256").iterdir():
                 digest = Digest.from_hex(path.name)
                 if digest not in layout.manifests:
                     layout.blobs[digest] = path.read_bytes()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"not an OCI image layout: {error}", where=Location(file=str(folder))) from error
         return layout

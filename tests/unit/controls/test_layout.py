@@ -39,9 +39,12 @@ def good() -> tuple[Layout, Manifest]:
 def test_a_layout_is_read_as_it_was_written(tmp_path: Path) -> None:
     layout, manifest = good()
     layout.blobs[Digest.of(CHART)] = b"other bytes"
+    layout.add_fallback_index(manifest.digest)
+    layout.tags["1.0.0"] = manifest.digest
     layout.write(tmp_path)
     read = Layout.read(tmp_path)
-    assert (read.manifests, read.blobs) == (layout.manifests, layout.blobs)
+    assert (read.manifests, read.blobs, read.tags) == (layout.manifests, layout.blobs, layout.tags)
+    assert set(read.tags) == {"1.0.0", f"sha256-{manifest.digest.hex}"}
     assert [found.subject() for found in read.referrers(manifest.digest)] == [
         Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.content))
     ]
