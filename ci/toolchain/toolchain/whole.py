@@ -59,11 +59,12 @@ class Toolchain:
         unknown = sorted(set(names) - set(NAMES))
         if unknown:
             raise ToolchainError(f"no such part: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        # Also where every part is there: the list may have grown since they were made.
+        apt.install_missing(self.cache, apt.read_list(PACKAGES / "host.txt"))
         missing = [name for name in NAMES if name in names and not self.present(name)]
         if not missing:
             return
         say(f"dhallmark tool chain in {self.cache.root}: {', '.join(missing)}")
-        apt.install_missing(self.cache, apt.read_list(PACKAGES / "host.txt"))
         debian = [name for name in missing if name in IMAGES]
         tools = [tool for tool in GO_TOOLS if tool.name in missing]
         helper = self._beside(debian) if debian and tools else None
