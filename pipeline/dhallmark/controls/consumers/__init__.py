@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from dhallmark.consumer import Consumer
-from dhallmark.controls.catalogue.expected import COSIGN, COSIGN_ATTESTATION, DHALLMARK
+from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION, DHALLMARK
 from dhallmark.errors import UsageError
 
 

@@ -20,8 +20,8 @@ import anyio
 from dhallmark.config.load import load_policy
 from dhallmark.config.policy import IdentityRule, Policy, StatementRule
 from dhallmark.consumer import Target
-from dhallmark.controls.catalogue.expected import COSIGN, COSIGN_ATTESTATION
 from dhallmark.controls.consumers.cosign_answers import read_answer
+from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION
 from dhallmark.errors import Error
 from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1

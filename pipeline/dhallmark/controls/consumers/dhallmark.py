@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dhallmark.config.load import load_policy
 from dhallmark.consumer import Target
-from dhallmark.controls.catalogue.expected import DHALLMARK
+from dhallmark.controls.consumers.dialect import DHALLMARK
 from dhallmark.errors import Error
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import split_repository
