@@ -19,6 +19,7 @@ from cyclopts import Parameter
 
 from dhallmark.cli.output import Output, OutputFormat, console
 from dhallmark.errors import ConfigError, Error, ExitCode, InputError, Location, UnavailableError, UsageError
+from dhallmark.version import tool_version
 
 
 class Command(NamedTuple):
@@ -85,7 +86,7 @@ def make_app(words: Sequence[str] = ()) -> cyclopts.App:
     app = cyclopts.App(
         name="dhallmark",
         help="A declarative supply-chain pipeline for GitOps: from Dhall to signed, reproducible, verified charts.",
-        version=_version,
+        version=tool_version,
         help_format="plaintext",
         result_action="return_value",
         print_error=False,
@@ -109,15 +110,6 @@ def make_app(words: Sequence[str] = ()) -> cyclopts.App:
             group=None if family else groups[command.group],
         )
     return app
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("dhallmark")
-    except PackageNotFoundError:
-        return "0 (not installed)"
 
 
 def main() -> NoReturn:

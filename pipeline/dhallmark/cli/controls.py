@@ -34,7 +34,7 @@ def controls(
     case: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     group: Annotated[tuple[Group, ...], Parameter(negative="")] = (),
     consumer: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    junit: Path | None = None,
+    report: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     list_controls: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> Result:
     """Show that mutants of a good artifact are refused, each for its own reason, and the good one accepted.
@@ -73,8 +73,9 @@ def controls(
         Groups of the controls to run.
     consumer
         The consumers to ask. All that a control says something about where this is not given.
-    junit
-        Write the report as JUnit XML to this file, too.
+    report
+        FORMAT=FILE, several times if need be: write the report to a file, too, as text, json, junit, sarif, markdown
+        or html.
     list_controls
         List the controls and run none.
     """
@@ -82,10 +83,12 @@ def controls(
 
     from dhallmark.controls.catalogue import select
     from dhallmark.controls.consumers import CONSUMERS, make_consumer
+    from dhallmark.controls.document import controls_document
     from dhallmark.controls.run import run_controls
     from dhallmark.errors import UsageError
-    from dhallmark.files import write_atomic
+    from dhallmark.report.formats import Wanted, write_reports
 
+    wanted = [Wanted.parse(one) for one in report]
     chosen = select(only=only, cases=case, groups=group)
     if list_controls:
         return _list(chosen)
@@ -113,10 +116,9 @@ def controls(
                 folder, controls=chosen, consumers=consumer or tuple(CONSUMERS), progress=progress()
             )
 
-        report = anyio.run(judge)
-    if junit is not None:
-        write_atomic(junit, report.to_junit())
-    return Result(data=report.to_json(), text=report.to_text(), exit_code=report.exit_code)
+        found = anyio.run(judge)
+    write_reports(controls_document(found, policy=str(policy)), wanted)
+    return Result(data=found.to_json(), text=found.to_text(), exit_code=found.exit_code)
 
 
 def _prepare(

@@ -1,4 +1,6 @@
-"""What a run of controls found: one model, as JSON, as a table for people, and as JUnit.
+"""What a run of controls found: one model, as JSON and as a table for people.
+
+The other formats are made from `dhallmark.controls.document`.
 
 A control passes where its consumer said exactly what it must, and accepted the good artifact before and after: an
 outage is not a refusal. What a consumer cannot see by design is an open hole: listed, and neither a pass nor a failure.
@@ -9,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from xml.etree import ElementTree as ET
 
 from rich.console import Group as Lines
 from rich.console import RenderableType
@@ -185,29 +186,6 @@ class Report:
         counts = ", ".join(f"{self.count(status)} {status.value}" for status in Status if self.count(status))
         return Lines(table, "", *notes, f"controls: {self.outcome.value} ({counts or 'none ran'})")
 
-    def to_junit(self) -> bytes:
-        """The run as JUnit XML, for the CI's test view: holes are skipped tests, indeterminate ones are errors."""
-        suite = ET.Element(
-            "testsuite",
-            name="dhallmark controls",
-            tests=str(len(self.findings)),
-            failures=str(self.count(Status.FAILED)),
-            errors=str(self.count(Status.INDETERMINATE)),
-            skipped=str(self.count(Status.HOLE)),
-        )
-        for finding in self.findings:
-            case = ET.SubElement(
-                suite,
-                "testcase",
-                classname=f"controls.{finding.consumer}",
-                name=f"{finding.case.id} {finding.case.title}",
-            )
-            tag = _JUNIT.get(finding.status)
-            if tag is not None:
-                ET.SubElement(case, tag, message=_printable(finding.explanation))
-        content: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
-        return content + b"\n"
-
 
 _STYLES = {
     Status.PASSED: "green",
@@ -215,9 +193,3 @@ _STYLES = {
     Status.HOLE: "yellow",
     Status.INDETERMINATE: "magenta",
 }
-_JUNIT = {Status.FAILED: "failure", Status.HOLE: "skipped", Status.INDETERMINATE: "error"}
-
-
-def _printable(text: str) -> str:
-    """`text` without the control characters that XML 1.0 cannot hold."""
-    return "".join(character for character in text if character >= " " or character in "\t\n")

@@ -62,7 +62,7 @@ def test_a_control_alone_is_judged_as_the_catalogue_says(prepared: Path, tmp_pat
     done = subprocess.run(
         [
             *[sys.executable, "-c", "from dhallmark.cli.app import main; main()", "controls", "--output=json"],
-            *[f"--prepared={alone}", f"--only={control.id}", f"--junit={junit}"],
+            *[f"--prepared={alone}", f"--only={control.id}", f"--report=junit={junit}"],
         ],
         env={
             "PATH": os.environ["PATH"],

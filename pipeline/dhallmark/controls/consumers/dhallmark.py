@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from dhallmark.config.load import load_policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.dialect import DHALLMARK
@@ -14,6 +12,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.trust import TrustRoot
+from dhallmark.version import tool_version
 
 
 class DhallmarkConsumer:
@@ -25,10 +24,7 @@ class DhallmarkConsumer:
 
     @property
     def version(self) -> str:
-        try:
-            return version("dhallmark")
-        except PackageNotFoundError:
-            return "0 (not installed)"
+        return tool_version()
 
     async def verify(self, target: Target) -> Verdict:
         try:
