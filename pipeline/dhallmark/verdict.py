@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dhallmark.errors import ExitCode
+from dhallmark.errors import ExitCode, FormatError
 from dhallmark.reasons import CATALOGUE, Reason
 
 
@@ -114,6 +114,21 @@ class Verdict:
         code = f"({reason.value})" if reason else ""
         return f"{self.outcome.value}{code}: {self.subject}"
 
+    @classmethod
+    def from_json(cls, body: object) -> Verdict:
+        """What `to_json` wrote. Outcomes are worked out anew. Raises FormatError for anything else.
+
+        `body` is decoded JSON that was written here, such as by another process; its depth is the caller's to bound.
+        """
+        if not isinstance(body, dict) or not isinstance(body.get("subject"), str):
+            raise FormatError("not a verdict: an object with a subject was expected")
+        return cls(
+            subject=body["subject"],
+            checks=tuple(_check_from_json(item) for item in _list(body, "checks")),
+            parts=tuple(cls.from_json(item) for item in _list(body, "parts")),
+            ignored=tuple(cls.from_json(item) for item in _list(body, "ignored")),
+        )
+
     def to_json(self) -> dict[str, object]:
         """The tree as `--output json` prints it."""
         body: dict[str, object] = {"subject": self.subject, "outcome": self.outcome.value}
@@ -137,3 +152,28 @@ def _check_to_json(check: Check) -> dict[str, object]:
     if check.evidence:
         body["evidence"] = dict(check.evidence)
     return body
+
+
+def _check_from_json(body: object) -> Check:
+    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+        raise FormatError("not a verdict: a check is an object with a name")
+    reason, detail, evidence = body.get("reason"), body.get("detail", ""), body.get("evidence", {})
+    if not isinstance(detail, str) or not isinstance(evidence, dict):
+        raise FormatError(f"not a verdict: the check {body['name'][:100]!r} has an odd detail or evidence")
+    try:
+        code = None if reason is None else Reason(reason)
+    except ValueError as error:
+        raise FormatError(f"not a verdict: no reason {str(reason)[:100]!r}") from error
+    return Check(
+        name=body["name"],
+        reason=code,
+        detail=detail,
+        evidence={str(name): str(value) for name, value in evidence.items()},
+    )
+
+
+def _list(body: Mapping[str, object], key: str) -> list[object]:
+    items = body.get(key, [])
+    if not isinstance(items, list):
+        raise FormatError(f"not a verdict: {key} is no list")
+    return items

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dhallmark.errors import ExitCode, VerdictError
+from dhallmark.errors import ExitCode, FormatError, VerdictError
 from dhallmark.reasons import CATALOGUE, Reason
 from dhallmark.verdict import Check, Outcome, Verdict
 
@@ -66,6 +68,50 @@ def test_json_holds_the_whole_tree() -> None:
             }
         ],
     }
+
+
+CHECKS = st.builds(
+    Check,
+    name=st.text(),
+    reason=st.none() | st.sampled_from(Reason),
+    detail=st.text(),
+    evidence=st.dictionaries(st.text(), st.text(), max_size=3),
+)
+VERDICTS = st.recursive(
+    st.builds(Verdict, subject=st.text(), checks=st.lists(CHECKS, max_size=3).map(tuple)),
+    lambda inner: st.builds(
+        Verdict,
+        subject=st.text(),
+        checks=st.lists(CHECKS, max_size=2).map(tuple),
+        parts=st.lists(inner, max_size=3).map(tuple),
+        ignored=st.lists(inner, max_size=2).map(tuple),
+    ),
+    max_leaves=6,
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["subject", "checks", "parts", "ignored", "name", "reason", "evidence", "detail"]), inner
+        )
+    ),
+)
+
+
+@given(VERDICTS)
+def test_a_verdict_comes_back_from_its_json(verdict: Verdict) -> None:
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+@given(JSON)
+def test_any_other_json_is_no_verdict(body: object) -> None:
+    try:
+        verdict = Verdict.from_json(body)
+    except FormatError:
+        return
+    assert isinstance(body, dict)
+    assert verdict.subject == body["subject"]
 
 
 def test_a_verdict_error_ends_the_process_as_the_verdict_says() -> None:
