@@ -14,6 +14,7 @@ from dhallmark.package.model import Artifacts
 from dhallmark.publish.model import Publication, Pushed
 from dhallmark.render.closure import Closure
 from dhallmark.report.model import Report
+from dhallmark.report.records import ControlsRecord, VerdictsRecord
 
 
 class Kind(StrEnum):
@@ -33,6 +34,10 @@ class Kind(StrEnum):
     """`publish.json` of a build directory."""
     RELEASE = "release"
     """`release.json` of a build directory."""
+    VERDICTS = "verdicts"
+    """What `dhallmark verify --output json` prints."""
+    CONTROLS = "controls"
+    """What `dhallmark controls --output json` prints."""
 
 
 MODELS: Mapping[Kind, tuple[type[Model], str]] = {
@@ -43,6 +48,8 @@ MODELS: Mapping[Kind, tuple[type[Model], str]] = {
     Kind.PUSH: (Pushed, "dhallmark pushed artifact"),
     Kind.PUBLISH: (Publication, "dhallmark publication"),
     Kind.RELEASE: (Report, "dhallmark release"),
+    Kind.VERDICTS: (VerdictsRecord, "dhallmark verdicts"),
+    Kind.CONTROLS: (ControlsRecord, "dhallmark controls"),
 }
 
 

@@ -98,7 +98,7 @@ class Finding:
         if self.status is Status.PASSED:
             return ""
         wanted = Answer(outcome=self.expected.outcome, reason=self.expected.reason, words="")
-        return f"must be {wanted}, was {self.mutant}: {self.mutant.words}"
+        return f"must be {wanted}, was {self.mutant}: {self.mutant.words}".removesuffix(": ")
 
     def to_json(self) -> dict[str, object]:
         body: dict[str, object] = {

@@ -17,8 +17,8 @@ from dhallmark.publish.model import FILE as PUBLISHED
 from dhallmark.publish.model import Publication
 from dhallmark.record import parse_record
 from dhallmark.report.assemble import statements_of
-from dhallmark.report.model import ControlLine, ControlStatus, Released, Report, VerdictLine
-from dhallmark.verdict import Outcome
+from dhallmark.report.model import ControlLine, Released, Report, VerdictLine
+from dhallmark.report.records import AnswerRecord, ControlsRecord, FindingRecord, VerdictRecord, VerdictsRecord
 
 VERDICTS = "verdicts.json"
 CONTROLS = "controls"
@@ -34,48 +34,6 @@ class _Plan(BaseModel):
     source: _Source
 
 
-class _Answer(BaseModel):
-    outcome: Outcome
-    reason: str | None = None
-
-    def line(self) -> VerdictLine:
-        return VerdictLine(outcome=self.outcome, reason=self.reason)
-
-
-class _Verdict(_Answer):
-    subject: str
-
-
-class _Verdicts(BaseModel):
-    schema_: Annotated[Literal["dhallmark.dev/verdicts/v1"], Field(alias="schema")]
-    verdicts: tuple[_Verdict, ...]
-
-
-class _Finding(BaseModel):
-    control: str
-    title: str
-    consumer: str
-    version: str
-    status: ControlStatus
-    mutant: _Answer
-    explanation: str = ""
-
-    def line(self) -> ControlLine:
-        return ControlLine(
-            id=self.control,
-            title=self.title,
-            consumer=f"{self.consumer} {self.version}".strip(),
-            status=self.status,
-            found=str(self.mutant.line()),
-            explanation=self.explanation,
-        )
-
-
-class _Controls(BaseModel):
-    schema_: Annotated[Literal["dhallmark.dev/controls-report/v1"], Field(alias="schema")]
-    findings: tuple[_Finding, ...]
-
-
 def read_report(build: Path) -> Report:
     """What was made, where it is, and what was said of it.
 
@@ -84,7 +42,7 @@ def read_report(build: Path) -> Report:
     """
     plan = _read(build / "plan.json", _Plan)
     publication = Publication.parse(_content(build / PUBLISHED), file=str(build / PUBLISHED))
-    verdicts = {one.subject: one for one in _read(build / VERDICTS, _Verdicts).verdicts}
+    verdicts = {one.subject: one for one in _read(build / VERDICTS, VerdictsRecord).verdicts}
     return Report(
         project=publication.project,
         version=publication.version,
@@ -94,7 +52,7 @@ def read_report(build: Path) -> Report:
     )
 
 
-def _artifacts(publication: Publication, verdicts: Mapping[str, _Verdict], *, file: Path) -> tuple[Released, ...]:
+def _artifacts(publication: Publication, verdicts: Mapping[str, VerdictRecord], *, file: Path) -> tuple[Released, ...]:
     missing = [one.pinned for one in publication.artifacts if one.pinned not in verdicts]
     if missing:
         raise InputError(
@@ -110,15 +68,30 @@ def _artifacts(publication: Publication, verdicts: Mapping[str, _Verdict], *, fi
             reference=one.reference,
             digest=one.digest,
             statements=statements_of(one),
-            verdict=verdicts[one.pinned].line(),
+            verdict=_line(verdicts[one.pinned]),
         )
         for one in publication.artifacts
     )
 
 
 def _controls(files: Sequence[Path]) -> tuple[ControlLine, ...] | None:
-    lines = tuple(finding.line() for file in files for finding in _read(file, _Controls).findings)
+    lines = tuple(_control(finding) for file in files for finding in _read(file, ControlsRecord).findings)
     return lines if files else None
+
+
+def _line(answer: VerdictRecord | AnswerRecord) -> VerdictLine:
+    return VerdictLine(outcome=answer.outcome, reason=answer.reason)
+
+
+def _control(finding: FindingRecord) -> ControlLine:
+    return ControlLine(
+        id=finding.control,
+        title=finding.title,
+        consumer=f"{finding.consumer} {finding.version}".strip(),
+        status=finding.status,
+        found=str(_line(finding.mutant)),
+        explanation=finding.explanation,
+    )
 
 
 def _read(path: Path, model: type[_T]) -> _T:

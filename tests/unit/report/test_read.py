@@ -50,7 +50,12 @@ def records() -> dict[str, Any]:
             "findings": [
                 {
                     "control": "S1",
+                    "group": "signature",
                     "title": "unsigned",
+                    "flaw": "a registry that loses referrers",
+                    "expected": {"outcome": "rejected", "reason": "signature.none"},
+                    "before": {"outcome": "accepted"},
+                    "after": {"outcome": "accepted"},
                     "consumer": "cosign",
                     "version": "3.1.3",
                     "status": "passed",
