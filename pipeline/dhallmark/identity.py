@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from dhallmark.digest import Digest
@@ -32,6 +33,17 @@ EXTENSION_OIDS: Mapping[str, str] = MappingProxyType(
 """The extensions that hold a DER UTF8String, by the name that policies use."""
 
 
+class SubjectKind(StrEnum):
+    """Which kind of subject alternative name a certificate has (RFC 5280, section 4.2.1.6)."""
+
+    URI = "uri"
+    """A workflow, a service account of a cloud: uniformResourceIdentifier."""
+    EMAIL = "email"
+    """A person or a service account: rfc822Name."""
+    OTHER = "other"
+    """Fulcio's otherName, such as `user!domain`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What a certificate says of its owner."""
@@ -40,6 +52,8 @@ class Identity:
     """The OIDC issuer's URL."""
     subject: str
     """The one subject alternative name: a URI, an e-mail address or Fulcio's otherName."""
+    subject_kind: SubjectKind = SubjectKind.URI
+    """Which of these it is: an e-mail address may be spelt like a URI (C11)."""
     extensions: Mapping[str, str] = field(default_factory=dict)
     """The extensions that are there, by the names of EXTENSION_OIDS."""
 

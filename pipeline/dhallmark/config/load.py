@@ -15,7 +15,8 @@ from pydantic_core import ErrorDetails
 
 from dhallmark.config import strictyaml
 from dhallmark.config.model import Config, Model, Name, Repository, Version
-from dhallmark.config.policy import Policy
+from dhallmark.config.policy import Origin, Policy
+from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, Location
 
 _M = TypeVar("_M", bound=Model)
@@ -30,9 +31,16 @@ def load_config(path: Path) -> Config:
     return parse_config(_read(path, hint="`dhallmark init` writes one"), file=str(path))
 
 
-def load_policy(path: Path) -> Policy:
-    """The policy in the file `path`. Raises ConfigError; `others` holds what else is wrong with the file."""
-    return parse_policy(_read(path, hint="`policy` in dhallmark.yaml names this file"), file=str(path))
+def load_policy(path: Path, *, minimum_version: int = 0) -> Policy:
+    """The policy in the file `path`. Raises ConfigError; `others` holds what else is wrong with the file.
+
+    Keys and a layout that it names must be there. `minimum_version` is the least `version` that it must have: a policy
+    below it is read, and judges `policy.rollback`.
+    """
+    content = _read(path, hint="`policy` in dhallmark.yaml names this file")
+    policy = parse_policy(content, file=str(path), folder=path.parent, minimum_version=minimum_version)
+    _require_files(policy, content, file=str(path))
+    return policy
 
 
 def parse_config(content: bytes, *, file: str) -> Config:
@@ -40,9 +48,34 @@ def parse_config(content: bytes, *, file: str) -> Config:
     return _parse(content, Config, file=file)
 
 
-def parse_policy(content: bytes, *, file: str) -> Policy:
-    """The policy that `content` holds; `file` is its name in errors. Raises ConfigError."""
-    return _parse(content, Policy, file=file)
+def parse_policy(content: bytes, *, file: str, folder: Path = Path(), minimum_version: int = 0) -> Policy:
+    """The policy that `content` holds; `file` is its name in errors. Raises ConfigError.
+
+    What the policy names is relative to `folder`; it is not looked at here.
+    """
+    origin = Origin(folder=folder, digest=Digest.of(content), minimum_version=minimum_version)
+    return _parse(content, Policy, file=file).read_from(origin)
+
+
+def _require_files(policy: Policy, content: bytes, *, file: str) -> None:
+    """Raise ConfigError for a key or layout that is not there. A Git bundle's absence is the verdict's to tell."""
+    wanted: list[tuple[strictyaml.Path, str | None]] = [
+        (("identities", name, "key"), rule.key) for name, rule in policy.identities.items()
+    ]
+    wanted.append((("layout", "file"), policy.layout.file if policy.layout else None))
+    missing = [(place, name) for place, name in wanted if name and not (policy.origin.folder / name).is_file()]
+    if missing:
+        positions = strictyaml.parse(content, file=file).positions
+        first, *others = [
+            ConfigError(
+                f"there is no file {name!r} beside the policy",
+                where=Location(
+                    file=file, line=positions[place].line, column=positions[place].column, field=_dotted(place)
+                ),
+            )
+            for place, name in missing
+        ]
+        raise ConfigError(first.message, where=first.where, others=tuple(others))
 
 
 def _read(path: Path, *, hint: str) -> bytes:

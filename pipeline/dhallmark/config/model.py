@@ -18,12 +18,12 @@ _SEMVER = (
 def _relative(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text or not text or "\0" in text:
-        raise ValueError("must be a relative path inside the folder of dhallmark.yaml, without '..'")
+        raise ValueError("must be a relative path inside the folder of this file, without '..'")
     return str(path)
 
 
 RelativePath = Annotated[str, AfterValidator(_relative)]
-"""A path inside the project, relative to the folder of `dhallmark.yaml`."""
+"""A path inside the folder of the file that names it, and relative to that."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
 """A DNS label of at most 53 characters: what Helm allows as a release name, OCI in a path, Kubernetes in a label."""
 Version = Annotated[str, Field(pattern=_SEMVER)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import re2
 
-from dhallmark.config.policy import IdentityRule
+from dhallmark.config.identities import IdentityRule
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
 from dhallmark.verify.refusal import Refusal

@@ -169,11 +169,12 @@ class PolicyJudge:
 
     def _provenance(self, run: Run, claim: Claim) -> None:
         claims = run.step("provenance.predicate", lambda: provenance.Provenance.read(claim.statement))
-        if claims is None:
+        source = self.policy.source
+        if claims is None or source is None:
             return
-        run.step("provenance.builder", lambda: provenance.verify_builder(claims, self.policy))
-        run.step("provenance.source", lambda: provenance.verify_source(claims, self.policy))
-        run.step("provenance.clean", lambda: provenance.verify_clean(claims, self.policy))
+        run.step("provenance.builder", lambda: provenance.verify_builder(claims, self.policy.builders))
+        run.step("provenance.source", lambda: provenance.verify_source(claims, source))
+        run.step("provenance.clean", lambda: provenance.verify_clean(claims, source))
         if isinstance(claim, Signed):
             run.step("provenance.claims", lambda: provenance.verify_claims(claims, claim.identity))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dhallmark.config.policy import Policy
+from dhallmark.config.policy import SourceRule
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
 from dhallmark.statement import Statement
@@ -87,31 +87,31 @@ def _string(parent: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def verify_builder(provenance: Provenance, policy: Policy) -> None:
-    """Refuse a builder that the policy does not name."""
+def verify_builder(provenance: Provenance, builders: Sequence[str]) -> None:
+    """Refuse a builder that is none of `builders`."""
     _require(
-        provenance.builder in policy.builders,
+        provenance.builder in builders,
         Reason.PROVENANCE_BUILDER,
         "built by another builder than the policy allows",
-        expected=policy.builders,
+        expected=builders,
         found=provenance.builder,
     )
 
 
-def verify_source(provenance: Provenance, policy: Policy) -> None:
+def verify_source(provenance: Provenance, source: SourceRule) -> None:
     """Refuse another source repository than the policy names."""
     _require(
-        provenance.repository == policy.source.repository,
+        provenance.repository == source.repository,
         Reason.PROVENANCE_SOURCE,
         "built from another repository than the policy names",
-        expected=[policy.source.repository],
+        expected=[source.repository],
         found=provenance.repository,
     )
 
 
-def verify_clean(provenance: Provenance, policy: Policy) -> None:
+def verify_clean(provenance: Provenance, source: SourceRule) -> None:
     """Refuse a release from a tree with uncommitted changes, unless the policy allows one."""
-    if provenance.dirty and not policy.source.allow_dirty:
+    if provenance.dirty and not source.allow_dirty:
         raise Refusal(Reason.PROVENANCE_DIRTY, "built from a tree that is not a commit's, or does not say that it is")
 
 

@@ -29,6 +29,7 @@ def test_what_it_writes_loads_and_every_path_in_it_exists(tmp_path: Path) -> Non
     for environment in config.environments.values():
         assert environment.values
         assert (folder / environment.values).is_file()
+    assert policy.source is not None
     assert policy.source.repository == config.source.repository
     required = {rule.predicate_type: rule.steps for rule in policy.statements}
     assert required["https://in-toto.io/attestation/link/v0.3"] == ("resolve", "render", "package", "publish")

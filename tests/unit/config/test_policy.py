@@ -9,7 +9,7 @@ RULE: dict[str, Any] = {"issuer": "https://issuer.example.test", "subject": "htt
 GOOD: dict[str, Any] = {
     "schemaVersion": 1,
     "identities": {"release": RULE},
-    "statements": [{"predicateType": "https://sigstore.dev/cosign/sign/v1", "identities": ["release"]}],
+    "statements": [{"predicateType": "https://slsa.dev/provenance/v1", "identities": ["release"]}],
     "source": {"repository": "https://git.example.test/acme/platform"},
     "builders": ["https://dhallmark.example.test/builder"],
 }
@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {
 
 def test_a_good_policy_is_read() -> None:
     policy = Policy.model_validate(GOOD)
+    assert policy.source is not None
     assert not policy.source.allow_dirty
     assert policy.max_subjects == 1024
 
@@ -42,8 +43,8 @@ def test_an_identity_must_be_whole(rule: dict[str, object], message: str) -> Non
     ("change", "message"),
     [
         ({"identities": {}}, "at least 1 item"),
-        ({"statements": []}, "at least 1 item"),
-        ({"builders": []}, "at least 1 item"),
+        ({"statements": []}, "at least one statement"),
+        ({"builders": []}, "source and builders are needed"),
         ({"statements": [{"predicateType": "t", "identities": ["nobody"]}]}, "no identity 'nobody'"),
         ({"statements": [{"predicateType": "t", "identities": []}]}, "at least 1 item"),
         ({"maxSubjects": 0}, "greater than or equal to 1"),

@@ -38,8 +38,6 @@ POLICY = Policy.model_validate(
         "schemaVersion": 1,
         "identities": {"release": {"issuer": "https://issuer.test", "subject": "https://release.test"}},
         "statements": [{"predicateType": COSIGN_SIGN_V1, "identities": ["release"]}],
-        "source": {"repository": "https://github.com/acme/platform"},
-        "builders": ["https://builder.test"],
     }
 )
 TRUST = TrustRoot(logs={}, ct_logs={}, certificate_authorities=(), timestamp_authorities=())

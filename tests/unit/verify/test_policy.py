@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhallmark.config.policy import IdentityRule, Policy
+from dhallmark.config.identities import IdentityRule
+from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
@@ -387,8 +388,14 @@ def test_claims_must_not_contradict_the_certificate(extensions: dict[str, str], 
 
 @pytest.mark.parametrize("result", ["FAILED", "passed", "", None, True, ["PASSED"]])
 def test_a_verification_summary_of_anything_but_success_meets_no_rule(result: object) -> None:
-    rule = {"predicateType": VSA_V1, "identities": ["release"]}
-    policy = Policy.model_validate({**POLICY.model_dump(by_alias=True, exclude_none=True), "statements": [rule]})
+    rule = {
+        "predicateType": VSA_V1,
+        "identities": ["release"],
+        "summary": {"verifiers": ["https://verifier.test"]},
+    }
+    policy = Policy.model_validate(
+        {"schemaVersion": 1, "identities": {"release": {"issuer": ISSUER, "subject": SUBJECT}}, "statements": [rule]}
+    )
     good = statement(VSA_V1, {"verificationResult": "PASSED"})
     assert whole(judge({"summary": good}, policy=policy)).outcome is Outcome.ACCEPTED
     bad = statement(VSA_V1, {"verificationResult": result})
@@ -406,6 +413,7 @@ def test_a_repository_may_have_a_user_or_an_at_sign(repository: str, ref: str) -
 
 
 def test_a_policy_may_allow_a_dirty_tree() -> None:
+    assert POLICY.source is not None
     policy = POLICY.model_copy(update={"source": POLICY.source.model_copy(update={"allow_dirty": True})})
     assert whole(judge(CASES["a dirty tree"][0], policy=policy)).outcome is Outcome.ACCEPTED
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import anyio
 
 from dhallmark.config.load import load_policy
-from dhallmark.config.policy import IdentityRule, Policy, StatementRule
+from dhallmark.config.identities import IdentityRule
+from dhallmark.config.policy import Policy, StatementRule
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.cosign_answers import read_answer
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION
