@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: tools ## Release the example with Dagger, in a lab, and show the verdicts
+demo: tools-demo ## Release the example with Dagger, in a lab, and show the verdicts
 	@ci/demo
 
 .PHONY: test
@@ -31,6 +31,11 @@ test: tools ## Everything that CI runs
 tools: ## Install the engine and the tools that are missing
 	@ci/python >/dev/null
 	python3 ci/toolchain install
+
+.PHONY: tools-demo
+tools-demo: ## Install what the demo needs, without the consumers of the tests
+	@ci/python >/dev/null
+	python3 ci/toolchain install --for demo
 
 .PHONY: stop
 stop: ## Stop the engines and the registry that were started here

@@ -12,7 +12,7 @@ from toolchain.console import say
 from toolchain.engine import user_engine
 from toolchain.errors import ToolchainError
 from toolchain.images import Images
-from toolchain.whole import NAMES, Toolchain, render_json
+from toolchain.whole import GROUPS, NAMES, Toolchain, render_json
 
 INTERRUPTED = 130
 """Exit code after SIGINT, as shells have it."""
@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
 
     install = commands.add_parser("install", help="make what is missing")
-    install.add_argument("--only", nargs="+", metavar="NAME", default=list(NAMES), help=f"some of: {', '.join(NAMES)}")
+    parts = install.add_mutually_exclusive_group()
+    parts.add_argument("--for", dest="group", choices=tuple(GROUPS), default="test", help="what it is to be used for")
+    parts.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join(NAMES)}")
     install.add_argument("--mirror", help="Debian archive to use in place of the one in apt's sources")
 
     engines = commands.add_parser("engine", help="start and stop Dagger engines")
@@ -80,7 +82,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _install(chain: Toolchain, options: argparse.Namespace) -> int:
-    chain.install(options.only)
+    chain.install(options.only or GROUPS[options.group])
     return 0
 
 

@@ -19,7 +19,7 @@ class GoTool:
     """One module below ci/tools and the commands that it yields."""
 
     name: str
-    """Folder below ci/tools, and the name on the command line."""
+    """The name on the command line."""
     commands: tuple[tuple[str, str], ...]
     """Pairs of command name and Go package."""
     module: str
@@ -27,26 +27,33 @@ class GoTool:
     stamp: tuple[str, ...] = ()
     """Go variables that receive the version, as release builds of the tool do."""
     tags: tuple[str, ...] = ()
+    folder: str = ""
+    """Folder below ci/tools; that of the tool's name where it is empty."""
+    lock: str = "go.mod"
+    """The file that locks the versions: one source can be built with several, each with sums of its own beside it."""
+    demo: bool = False
+    """True for what `make demo` runs; the others are for tests alone."""
 
     @property
     def source(self) -> Path:
         """Folder of the module that locks the tool."""
-        return TOOLS / self.name
+        return TOOLS / (self.folder or self.name)
 
     def version(self) -> str:
         """Return the version that go.mod locks."""
-        for line in (self.source / "go.mod").read_text().splitlines():
+        for line in (self.source / self.lock).read_text().splitlines():
             words = line.removeprefix("require ").split()
             if words[:1] == [self.module] and len(words) > 1:
                 return words[1]
-        raise ToolchainError(f"{self.source}/go.mod does not require {self.module}")
+        raise ToolchainError(f"{self.source}/{self.lock} does not require {self.module}")
 
     def key(self) -> str:
         """Hash of all that decides the result."""
         commands = [f"{name}={package}" for name, package in self.commands]
+        lock = [self.lock] if self.lock != "go.mod" else []
         return key_of(
             label=RECIPE,
-            texts=[platform.machine(), str(BUILT_WITH), *commands, *self.stamp, *self.tags],
+            texts=[platform.machine(), str(BUILT_WITH), *commands, *self.stamp, *self.tags, *lock],
             files=files_below(self.source),
         )
 
@@ -63,6 +70,8 @@ class GoTool:
             arguments: list[str | Path] = [go.program, "build", "-ldflags", " ".join(flags)]
             if self.tags:
                 arguments += ["-tags", ",".join(self.tags)]
+            if self.lock != "go.mod":
+                arguments += ["-modfile", self.lock]
             command.run([*arguments, "-o", target / name, package], log=log, cwd=self.source, env=go.env)
 
 
@@ -71,44 +80,52 @@ DAGGER = "github.com/dagger/dagger"
 GO_TOOLS: tuple[GoTool, ...] = (
     GoTool(
         name="registry",
+        demo=True,
         module="github.com/google/go-containerregistry",
         commands=(("registry", "."),),
     ),
     GoTool(
         name="crane",
+        demo=True,
         module="github.com/google/go-containerregistry",
         commands=(("crane", "github.com/google/go-containerregistry/cmd/crane"),),
         stamp=("github.com/google/go-containerregistry/cmd/crane/cmd.Version",),
     ),
     GoTool(
         name="distribution",
+        demo=True,
         module="github.com/distribution/distribution/v3",
         commands=(("distribution", "github.com/distribution/distribution/v3/cmd/registry"),),
         stamp=("github.com/distribution/distribution/v3/version.version",),
     ),
     GoTool(
         name="rekor-server",
+        demo=True,
         module="github.com/sigstore/rekor-tiles/v2",
         commands=(("rekor-server", "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"),),
     ),
     GoTool(
         name="fulcio",
+        demo=True,
         module="github.com/sigstore/fulcio",
         commands=(("fulcio", "github.com/sigstore/fulcio"),),
     ),
     GoTool(
         name="timestamp-server",
+        demo=True,
         module="github.com/sigstore/timestamp-authority/v2",
         commands=(("timestamp-server", "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server"),),
     ),
     GoTool(
         name="cosign",
+        demo=True,
         module="github.com/sigstore/cosign/v3",
         commands=(("cosign", "github.com/sigstore/cosign/v3/cmd/cosign"),),
         stamp=("sigs.k8s.io/release-utils/version.gitVersion",),
     ),
     GoTool(
         name="helm",
+        demo=True,
         module="helm.sh/helm/v3",
         commands=(("helm", "helm.sh/helm/v3/cmd/helm"),),
         stamp=("helm.sh/helm/v3/internal/version.version",),
@@ -120,6 +137,33 @@ GO_TOOLS: tuple[GoTool, ...] = (
         commands=(("helm4", "helm.sh/helm/v4/cmd/helm"),),
         stamp=("helm.sh/helm/v4/internal/version.version",),
     ),
+    # The last of its line: the format before bundles, signatures under tags.
+    GoTool(
+        name="cosign2",
+        module="github.com/sigstore/cosign/v2",
+        commands=(("cosign2", "github.com/sigstore/cosign/v2/cmd/cosign"),),
+        stamp=("sigs.k8s.io/release-utils/version.gitVersion",),
+    ),
+    # The verification code of two of Flux's controllers, in one program of ours.
+    GoTool(
+        name="flux-1.9",
+        module="github.com/fluxcd/source-controller",
+        commands=(("flux-verify-1.9", "."),),
+        folder="flux-verify",
+    ),
+    GoTool(
+        name="flux-1.8",
+        module="github.com/fluxcd/source-controller",
+        commands=(("flux-verify-1.8", "."),),
+        tags=("flux18",),
+        folder="flux-verify",
+        lock="flux-1.8.mod",
+    ),
+    GoTool(
+        name="kyverno",
+        module="github.com/kyverno/kyverno",
+        commands=(("kyverno", "github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno"),),
+    ),
     GoTool(
         name="actionlint",
         module="github.com/rhysd/actionlint",
@@ -128,6 +172,7 @@ GO_TOOLS: tuple[GoTool, ...] = (
     ),
     GoTool(
         name="dagger",
+        demo=True,
         module=DAGGER,
         commands=(
             ("dagger", f"{DAGGER}/cmd/dagger"),

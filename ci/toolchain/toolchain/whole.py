@@ -24,6 +24,8 @@ from toolchain.registry import Registry
 IMAGES = ("base", "dhall", "python", "engine")
 """File systems that need nothing but Debian; they are made beside the Go tools."""
 NAMES = (*(tool.name for tool in GO_TOOLS), *IMAGES, "gosdk")
+GROUPS = {"demo": (*(tool.name for tool in GO_TOOLS if tool.demo), *IMAGES, "gosdk"), "test": NAMES}
+"""What is installed for what."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,24 @@ from toolchain.go import BUILT_WITH, GoVersion, build_environment
 from toolchain.gotools import GO_TOOLS, GoTool
 from toolchain.layout import PACKAGES, TOOLS
 from toolchain.pipconfig import parse_pip_config
+from toolchain.whole import GROUPS, NAMES
 
 
 @pytest.mark.parametrize("tool", GO_TOOLS, ids=lambda tool: tool.name)
 def test_every_tool_is_locked(tool: GoTool) -> None:
     assert re.fullmatch(r"v\d+\.\d+\.\d+", tool.version())
-    assert f"{tool.module} {tool.version()} h1:" in (tool.source / "go.sum").read_text()
+    assert f"{tool.module} {tool.version()} h1:" in (tool.source / tool.lock).with_suffix(".sum").read_text()
 
 
 def test_every_module_belongs_to_a_tool() -> None:
-    assert {path.parent.name for path in TOOLS.glob("*/go.mod")} == {tool.name for tool in GO_TOOLS}
+    assert set(TOOLS.glob("*/*.mod")) == {tool.source / tool.lock for tool in GO_TOOLS}
+
+
+def test_the_demo_waits_for_no_consumer_of_the_tests() -> None:
+    assert set(GROUPS["demo"]) < set(GROUPS["test"])
+    assert set(NAMES) == set(GROUPS["test"])
+    assert not {"flux-1.8", "flux-1.9", "kyverno", "cosign2"} & set(GROUPS["demo"])
+    assert {"cosign", "helm", "dagger", "engine", "gosdk"} < set(GROUPS["demo"])
 
 
 def test_changing_one_tool_changes_no_other_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +45,10 @@ def test_changing_one_tool_changes_no_other_key(tmp_path: Path, monkeypatch: pyt
     assert [tool.name for tool in GO_TOOLS if tool.key() != before[tool.name]] == ["cosign"]
 
 
-@pytest.mark.parametrize("change", [{"tags": ("x",)}, {"stamp": ("x",)}, {"commands": (("x", "."),)}])
-def test_key_covers_how_a_tool_is_built(change: dict[str, tuple[str, ...]]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"tags": ("x",)}, {"stamp": ("x",)}, {"commands": (("x", "."),)}, {"lock": "x.mod"}]
+)
+def test_key_covers_how_a_tool_is_built(change: dict[str, object]) -> None:
     tool = next(tool for tool in GO_TOOLS if tool.name == "crane")
     assert replace(tool, **change).key() != tool.key()  # type: ignore[arg-type]
 
@@ -78,7 +88,7 @@ def test_locked_wheel_of_go_can_fetch_the_compiler() -> None:
 
 @pytest.mark.parametrize("tool", GO_TOOLS, ids=lambda tool: tool.name)
 def test_the_compiler_is_new_enough_for_every_tool(tool: GoTool) -> None:
-    (found,) = re.findall(r"^go (\S+)$", (tool.source / "go.mod").read_text(), re.MULTILINE)
+    (found,) = re.findall(r"^go (\S+)$", (tool.source / tool.lock).read_text(), re.MULTILINE)
     assert GoVersion.parse(f"go{found}") <= BUILT_WITH
 
 
