@@ -1,27 +1,83 @@
-"""Files that are either whole or absent: write under a temporary name, flush, rename."""
+"""Files that are either whole or absent: write under a temporary name, flush, rename.
+
+And files that others wrote, read without waiting for a pipe or filling the memory.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
+from dhallmark.digest import Digest
+from dhallmark.errors import InputError, Location
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""Opening a named pipe that nobody writes to waits forever without the last."""
+
+
+class UnreadableFileError(InputError):
+    """A file cannot be read, or is not one."""
+
+
+@contextmanager
+def open_regular(path: Path, *, max_bytes: int) -> Iterator[BufferedReader]:
+    """Open a regular file of at most `max_bytes`; links are followed.
+
+    Raises UnreadableFileError, also where reading fails inside the block.
+    """
+    where = Location(file=str(path))
+    try:
+        with os.fdopen(os.open(path, _OPEN), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableFileError("not a regular file", where=where)
+            if status.st_size > max_bytes:
+                raise UnreadableFileError(f"{status.st_size} bytes; at most {max_bytes} are read", where=where)
+            yield file
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or "cannot be read", where=where) from error
+    except ValueError as error:  # a path with a null character
+        raise UnreadableFileError(f"cannot be read: {error}", where=where) from error
+
+
+def read_regular(path: Path, *, max_bytes: int) -> bytes:
+    """The bytes of a regular file of at most `max_bytes`. Raises UnreadableFileError."""
+    with open_regular(path, max_bytes=max_bytes) as file:
+        # A file may grow meanwhile, and one that says nothing of its size may be endless.
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
+    return content
+
+
+def digest_regular(path: Path, *, max_bytes: int) -> Digest:
+    """The digest of a regular file of at most `max_bytes`, read in pieces. Raises UnreadableFileError."""
+    with open_regular(path, max_bytes=max_bytes) as file:
+        return Digest.from_hex(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def write_atomic(path: Path, content: bytes | str | Iterable[bytes], *, mode: int = 0o644) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part.
 
-    The mode is set whatever the umask is. Text is UTF-8. Raises OSError; the old file then stands unchanged.
+    Pieces are written as they come. The mode is set whatever the umask is. Text is UTF-8. Raises OSError, and what
+    making a piece raises; the old file then stands unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = content.encode()
+    pieces = [content] if isinstance(content, bytes) else content
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -63,6 +63,7 @@ class Reason(StrEnum):
 
     # Nothing may be concluded
     NOTHING_CHECKED = "check.none"
+    FILE_UNREADABLE = "file.unreadable"
     REGISTRY_UNAVAILABLE = "registry.unavailable"
     REGISTRY_LISTING_INCOMPLETE = "registry.listing-incomplete"
     REGISTRY_TAG_MOVED = "registry.tag-moved"
@@ -228,6 +229,11 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         ),
         Reason.NOTHING_CHECKED: ReasonInfo(
             "Nothing was checked, which is never success.", "Name at least one artifact.", indeterminate=True
+        ),
+        Reason.FILE_UNREADABLE: ReasonInfo(
+            "A file or folder that the verdict needs is missing, too large, or not what it must be.",
+            "Check the path, its permissions and what stands there, and run it again.",
+            indeterminate=True,
         ),
         Reason.REGISTRY_UNAVAILABLE: ReasonInfo(
             "The registry did not answer, or answered with an error.",

@@ -1,10 +1,19 @@
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dhallmark.files import directory_atomic, write_atomic, write_if_changed
+from dhallmark.digest import Digest
+from dhallmark.files import (
+    UnreadableFileError,
+    digest_regular,
+    directory_atomic,
+    read_regular,
+    write_atomic,
+    write_if_changed,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -68,3 +77,41 @@ def test_a_failed_directory_leaves_the_old_one(tmp_path: Path) -> None:
         fail()
     assert names(target) == {"old"}
     assert names(tmp_path) == {"tree"}
+
+
+def test_pieces_are_written_as_one_file_or_not_at_all(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "file", (b"%d\n" % number for number in range(3)))
+    assert (tmp_path / "file").read_bytes() == b"0\n1\n2\n"
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_atomic(tmp_path / "file", broken())
+    assert (tmp_path / "file").read_bytes() == b"0\n1\n2\n"
+    assert names(tmp_path) == {"file"}
+
+
+def test_a_regular_file_is_read_to_its_last_byte_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_regular(path, max_bytes=5) == b"12345"
+    assert digest_regular(path, max_bytes=5) == Digest.of(b"12345")
+    for read in (read_regular, digest_regular):
+        with pytest.raises(UnreadableFileError, match="5 bytes; at most 4"):
+            read(path, max_bytes=4)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "missing", "null", "device", "endless", "loop"])
+def test_what_is_no_regular_file_is_an_error_and_no_wait(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to("x")
+    other = {"null": Path("a\0b"), "device": Path("/dev/zero"), "endless": Path("/proc/self/mem")}
+    with pytest.raises(UnreadableFileError):
+        read_regular(other.get(kind, path), max_bytes=100)

@@ -10,6 +10,7 @@ legacy tags.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -27,6 +28,7 @@ MAX_LISTING_BYTES: Final = 16 * 1024 * 1024
 """Of all pages together: annotations may make 2,000 descriptors as large as pages are allowed to be."""
 LEGACY_SUFFIXES: Final = (".sig", ".att")
 """Ends of the tags where cosign 1 and 2 keep signatures and attestations."""
+_REFERRERS_TAG: Final = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?")
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 
@@ -39,8 +41,8 @@ class Referrers:
     """In the registry's order, each digest once. Their artifact types are the registry's claim: do not filter by it."""
     complete: bool
     """False where some referrers may not have been seen: then nothing follows from what is missing."""
-    source: Literal["api", "index"]
-    """Whether the referrers API or the fallback index was read."""
+    source: Literal["api", "index", "layout"]
+    """Whether the referrers API, the fallback index or an image layout was read."""
     problem: str = ""
     """Why the listing is incomplete."""
     legacy: tuple[Manifest, ...] = ()
@@ -58,6 +60,11 @@ class Page(Protocol):
     def content(self) -> bytes: ...
     @property
     def links(self) -> Mapping[str, Mapping[str, str]]: ...
+
+
+def is_referrers_tag(tag: str) -> bool:
+    """True for a tag that holds what refers to an artifact: a fallback index, or cosign's `.sig`, `.att`, `.sbom`."""
+    return _REFERRERS_TAG.fullmatch(tag) is not None
 
 
 def parse_index(content: bytes, *, what: str) -> list[Descriptor]:

@@ -1,4 +1,4 @@
-"""The verdict on one artifact in a registry: its bytes, everything that is signed about it, and the policy.
+"""One artifact in a registry or an image layout: its bytes, and everything that is signed about it.
 
 No network but the registry; the trust root and the policy are given. What the registry does not answer is never taken
 for an answer (ADR 1, point 5): a complete listing without a signature is `rejected(signature.none)`, anything that
@@ -7,14 +7,12 @@ could not be read is `indeterminate`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import anyio
 
-from dhallmark import strictjson
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
@@ -22,12 +20,15 @@ from dhallmark.errors import FormatError, RegistryError
 from dhallmark.oci.client import DigestMismatchError, Registry, bundle_layer
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.oci.descriptor import Descriptor, Manifest, split_repository
+from dhallmark.oci.store import Store, StoreDigestError, StoreError
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.bundle import verify_bundle
-from dhallmark.verify.parse import MAX_BUNDLE_BYTES, decode_base64
-from dhallmark.verify.policy import ArtifactFacts, Broken, PolicyJudge, Signed
+from dhallmark.verify.judge import Evidence, Judge, claimed_type
+from dhallmark.verify.parse import MAX_BUNDLE_BYTES
+from dhallmark.verify.policy import ArtifactFacts
 from dhallmark.verify.trust import TrustRoot
+
+__all__ = ["claimed_type", "examine", "gather", "verify_artifact"]
 
 MAX_SECONDS = 600.0
 """For reading one artifact with all that is attached; a registry that takes longer has not answered."""
@@ -35,6 +36,8 @@ MAX_BLOBS = 64
 """Most blobs of one artifact. A chart has two; more is an attempt to exhaust whoever verifies (R6)."""
 MAX_BUNDLES_BYTES = 64 * 1024 * 1024
 """Most bytes of all bundles of one artifact. A release has some hundred KiB."""
+_MAX_DEPTH = 2
+"""An image index may list another; nobody's lists a third."""
 _CONCURRENCY = 8
 _CONCURRENT_BLOBS = 2
 """A blob is held in memory as a whole."""
@@ -50,11 +53,20 @@ async def verify_artifact(registry: Registry, target: Target, policy: Policy, tr
 
 
 async def examine(
-    registry: Registry, repository: str, digest: Digest, *, name: str, policy: Policy, trust: TrustRoot
+    store: Store, repository: str, digest: Digest, *, name: str, policy: Policy, trust: TrustRoot
 ) -> Verdict:
     """As `verify_artifact`, for the artifact `digest` of `repository` (with its registry), named `name`."""
-    reference = f"{repository}@{digest}"
-    examination = _Examination(registry, split_repository(repository)[1], digest)
+    _, path = split_repository(repository)
+    subject = f"{repository}@{digest}"
+    return Judge(policy, trust).judge(await gather(store, path, digest, subject=subject, name=name))
+
+
+async def gather(store: Store, repository: str, digest: Digest, *, subject: str, name: str) -> Evidence:
+    """What there is about the artifact `digest` in `repository` (without its registry) of `store`.
+
+    `subject` is what the verdict will be on; `name` the artifact's in its statements. Raises nothing but cancellation.
+    """
+    examination = _Examination(store, repository, digest)
     checks: list[Check] = []
     archive: Digest | None = None
     found: Mapping[str, bytes | Verdict] = {}
@@ -69,22 +81,9 @@ async def examine(
     if scope.cancelled_caught:
         detail = f"the registry did not serve all of it in {MAX_SECONDS:.0f} s"
         checks.append(Check(name="registry.time", reason=Reason.REGISTRY_UNAVAILABLE, detail=detail))
-    if not found or scope.cancelled_caught:
-        return Verdict.of(reference, checks=checks)
+        return Evidence(subject=subject, checks=tuple(checks))
     facts = ArtifactFacts(name=name, digest=digest, archive=archive)
-    claims: list[Signed] = []
-    broken: list[Broken] = []
-    for source, content in found.items():
-        if isinstance(content, Verdict):
-            broken.append(Broken(verdict=content, predicate_type=None))
-            continue
-        result = verify_bundle(content, trust, name=source)
-        if result.statement is not None and result.identity is not None:
-            claims.append(Signed(bundle=result.verdict, statement=result.statement, identity=result.identity))
-        else:
-            broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
-    judgement = PolicyJudge(policy).judge(claims, facts, broken=broken)
-    return Verdict.of(reference, checks=[*checks, *judgement.checks], parts=judgement.rules, ignored=judgement.ignored)
+    return Evidence(subject=subject, checks=tuple(checks), facts=facts, bundles=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,39 +99,48 @@ class _Layer:
 class _Examination:
     """Reading one artifact and what is attached to it."""
 
-    registry: Registry
+    store: Store
     repository: str
     digest: Digest
 
     async def manifest(self) -> tuple[Check, Manifest | None]:
         name = "artifact.manifest"
         try:
-            manifest = await self.registry.get_manifest(self.repository, self.digest)
+            manifest = await self.store.get_manifest(self.repository, self.digest)
             manifest.body()
-        except (RegistryError, FormatError) as error:
+        except (RegistryError, StoreError, FormatError) as error:
             return _failure(name, error), None
         return Check(name=name, evidence={"digest": manifest.digest}), manifest
 
     async def content(self, manifest: Manifest) -> tuple[Check, Digest | None]:
-        """Whether the registry has every blob with the bytes of its digest; and the digest of the one layer."""
+        """Whether the registry has every blob with the bytes of its digest; and the digest of the one layer.
+
+        Of an image index that is what its manifests are made of: whoever pulls it gets one of them.
+        """
         name = "artifact.content"
         try:
             blobs = manifest.blobs()
-            if len(blobs) > MAX_BLOBS:
-                detail = f"{len(blobs)} blobs; at most {MAX_BLOBS} are read"
-                return Check(name=name, reason=Reason.FORMAT_UNSUPPORTED, detail=detail), None
-            await concurrently(
-                [partial(self._read, digest) for digest in dict.fromkeys(blob.digest for blob in blobs)],
-                limit=_CONCURRENT_BLOBS,
-            )
-        except (RegistryError, FormatError) as error:
+            layers = blobs[1:]
+            digests = _few([*blobs, *await self._blobs_below(manifest, depth=0)])
+            await concurrently([partial(self._read, digest) for digest in digests], limit=_CONCURRENT_BLOBS)
+        except (RegistryError, StoreError, FormatError) as error:
             return _failure(name, error), None
-        layers = blobs[1:]
         return Check(name=name), layers[0].digest if len(layers) == 1 else None
+
+    async def _blobs_below(self, index: Manifest, *, depth: int) -> list[Descriptor]:
+        """What the manifests of an image index are made of; nothing for a manifest."""
+        if depth > _MAX_DEPTH:
+            raise FormatError(f"an index of more than {_MAX_DEPTH} levels")
+        found: list[Descriptor] = []
+        for digest in _few(index.children()):
+            manifest = await self.store.get_manifest(self.repository, digest)
+            found += [*manifest.blobs(), *await self._blobs_below(manifest, depth=depth + 1)]
+            _few(found)
+        return found
 
     async def _read(self, digest: Digest) -> None:
         """Read a blob for its digest's sake, and let it go."""
-        await self.registry.get_blob(self.repository, digest)
+        await self.store.get_blob(self.repository, digest)
 
     async def bundles(self) -> tuple[Check, Mapping[str, bytes | Verdict]]:
         """Every bundle attached, by the digest of the manifest that attaches it, or the verdict where it has none.
@@ -141,7 +149,7 @@ class _Examination:
         """
         name = "registry.listing"
         try:
-            listing = await self.registry.referrers(self.repository, self.digest)
+            listing = await self.store.referrers(self.repository, self.digest)
             if not listing.complete:
                 return Check(name=name, reason=Reason.REGISTRY_LISTING_INCOMPLETE, detail=listing.problem), {}
             layers = await concurrently(
@@ -152,7 +160,7 @@ class _Examination:
                 detail = f"bundles of {total} bytes; at most {MAX_BUNDLES_BYTES} are read"
                 return Check(name=name, reason=Reason.REGISTRY_LISTING_INCOMPLETE, detail=detail), {}
             read = await concurrently([partial(self._bundle, layer) for layer in layers], limit=_CONCURRENCY)
-        except (RegistryError, FormatError) as error:
+        except (RegistryError, StoreError, FormatError) as error:
             return _failure(name, error, digest_mismatch=Reason.REGISTRY_LISTING_INCOMPLETE), {}
         found = {
             f"bundle {descriptor.digest}": content
@@ -170,7 +178,7 @@ class _Examination:
     async def _layer(self, descriptor: Descriptor) -> _Layer | Verdict | None:
         """Where the bundle is that a referrer attaches; None where it attaches something else."""
         try:
-            manifest = await self.registry.get_manifest(self.repository, descriptor.digest)
+            manifest = await self.store.get_manifest(self.repository, descriptor.digest)
             layer = bundle_layer(manifest, self.digest)
         except FormatError as error:
             return _unread(descriptor, error.message)
@@ -183,7 +191,14 @@ class _Examination:
     async def _bundle(self, layer: _Layer | Verdict | None) -> bytes | Verdict | None:
         if not isinstance(layer, _Layer):
             return layer
-        return await self.registry.get_blob(self.repository, layer.digest, max_bytes=layer.size)
+        return await self.store.get_blob(self.repository, layer.digest, max_bytes=layer.size)
+
+
+def _few(descriptors: Sequence[Descriptor]) -> list[Digest]:
+    """Their digests, each once. Raises FormatError where there are more than anyone's artifact has."""
+    if len(descriptors) > MAX_BLOBS:
+        raise FormatError(f"{len(descriptors)} blobs; at most {MAX_BLOBS} are read")
+    return list(dict.fromkeys(descriptor.digest for descriptor in descriptors))
 
 
 def _unread(descriptor: Descriptor, detail: str) -> Verdict:
@@ -192,10 +207,13 @@ def _unread(descriptor: Descriptor, detail: str) -> Verdict:
 
 
 def _failure(
-    name: str, error: RegistryError | FormatError, *, digest_mismatch: Reason = Reason.ARTIFACT_DIGEST_MISMATCH
+    name: str,
+    error: RegistryError | StoreError | FormatError,
+    *,
+    digest_mismatch: Reason = Reason.ARTIFACT_DIGEST_MISMATCH,
 ) -> Check:
     """What a failed request says: other bytes than the digest's are a finding, all else is no answer."""
-    if isinstance(error, DigestMismatchError):
+    if isinstance(error, DigestMismatchError | StoreDigestError):
         return Check(
             name=name,
             reason=digest_mismatch,
@@ -204,15 +222,6 @@ def _failure(
         )
     if isinstance(error, RegistryError):
         return Check(name=name, reason=Reason.REGISTRY_UNAVAILABLE, detail=error.message)
+    if isinstance(error, StoreError):
+        return Check(name=name, reason=Reason.FILE_UNREADABLE, detail=error.message)
     return Check(name=name, reason=Reason.FORMAT_UNSUPPORTED, detail=error.message)
-
-
-def claimed_type(bundle: bytes) -> str | None:
-    """The predicate type that a bundle claims to hold, for explaining; never for deciding. None where there is none."""
-    try:
-        body: Any = strictjson.parse(bundle, max_bytes=MAX_BUNDLE_BYTES)
-        payload = strictjson.parse(decode_base64(str(body["dsseEnvelope"]["payload"])))
-        claimed = payload["predicateType"]
-    except (FormatError, ValueError, KeyError, TypeError):
-        return None
-    return claimed if isinstance(claimed, str) else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import anyio
 import pytest
 
+from dhallmark import strictjson
 from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
 from dhallmark.oci.client import Registry
@@ -17,12 +19,15 @@ from dhallmark.oci.descriptor import (
     BUNDLE_V0_3,
     EMPTY_CONFIG,
     EMPTY_CONFIG_TYPE,
+    OCI_INDEX,
     Descriptor,
     Manifest,
     build_manifest,
     referrer_manifest,
 )
+from dhallmark.oci.layout import LayoutWriter, blob_path
 from dhallmark.oci.referrers import Referrers
+from dhallmark.oci.store import LayoutStore
 from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1
 from dhallmark.verdict import Outcome, Verdict
@@ -85,6 +90,11 @@ def made_of(layers: Sequence[Descriptor]) -> Manifest:
     return build_manifest(config=CONFIG, layers=layers)
 
 
+def index_of(*manifests: Manifest) -> Manifest:
+    listed = [manifest.descriptor.to_json() for manifest in manifests]
+    return Manifest.of(strictjson.dump({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}), OCI_INDEX)
+
+
 def layer(number: int, *, size: int = 1, media_type: str = "application/x") -> Descriptor:
     return Descriptor(media_type=media_type, digest=Digest.of(b"%d" % number), size=size)
 
@@ -109,6 +119,39 @@ async def test_blobs_are_not_held_after_they_were_compared() -> None:
         tracemalloc.stop()
     assert len(registry.asked) == MAX_BLOBS
     assert peak < 8 * 1024 * 1024
+
+
+async def test_an_image_index_is_read_with_all_that_it_lists() -> None:
+    registry = HostileRegistry()
+    images = [registry.add(made_of([layer(number)])) for number in range(2)]
+    content = index_of(*images)
+    await registry.examine(registry.add(content).digest)
+    assert set(registry.asked) == {CONFIG.digest, layer(0).digest, layer(1).digest}
+    for _ in range(4):
+        content = registry.add(index_of(content))
+    verdict = await registry.examine(content.digest)
+    assert verdict.checks[1].reason is Reason.FORMAT_UNSUPPORTED
+
+
+async def test_what_a_layout_lacks_is_no_rejection(tmp_path: Path) -> None:
+    manifest = made_of([layer(1)])
+    writer = LayoutWriter(tmp_path)
+    writer.add_blob(EMPTY_CONFIG)
+    writer.add_manifest(manifest, name="1.0")
+    writer.finish()
+
+    async def judge() -> Verdict:
+        store = LayoutStore.open(tmp_path)
+        return await examine(store, "layout.test/web", manifest.digest, name="web", policy=POLICY, trust=TRUST)
+
+    verdict = await judge()
+    assert verdict.checks[1].reason is Reason.FILE_UNREADABLE
+    assert verdict.checks[1].outcome is Outcome.INDETERMINATE
+    blob_path(tmp_path, layer(1).digest).write_bytes(b"other")
+    assert (await judge()).checks[1].reason is Reason.ARTIFACT_DIGEST_MISMATCH
+    blob_path(tmp_path, layer(1).digest).write_bytes(b"1")
+    verdict = await judge()
+    assert (verdict.checks[1].reason, verdict.reason) == (None, Reason.SIGNATURE_NONE)
 
 
 async def test_a_layer_that_is_listed_a_thousand_times_is_read_once() -> None:
