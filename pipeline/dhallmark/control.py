@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from dhallmark.controls.faults import Fault
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
+
+if TYPE_CHECKING:
+    from dhallmark.controls.forge import Bench
 
 
 class Group(StrEnum):
@@ -25,15 +28,26 @@ class Group(StrEnum):
     CHART = "chart"
 
 
-class Signer(StrEnum):
-    """As whom a mutation may sign. None of them is the user: all tokens are a lab's."""
+class Kind(StrEnum):
+    """What a control shows to a consumer."""
 
-    RELEASE = "release"
-    """The identity that signed the good release, by the lab's issuer of that name."""
-    STRANGER = "stranger"
-    """Another repository, by the same issuer."""
-    FOREIGN = "foreign"
-    """The same subject, by another issuer."""
+    ARTIFACT = "artifact"
+    """An artifact in a registry."""
+    TREE = "tree"
+    """A deploy tree."""
+    CHART = "chart"
+    """A chart archive, `chart.tgz`."""
+    PROJECT = "project"
+    """Dhall sources with their `dhallmark.yaml`."""
+
+
+class NotApplicableError(Exception):
+    """A mutation cannot be made of this artifact under this policy, and why: the control is skipped, and said so."""
+
+
+Mutation = Callable[["Bench"], Awaitable["Digest | None"]]
+"""Makes one side of a control on its bench: what the consumer is shown. Gives the digest of the artifact to ask about,
+or None where the control is about files. Raises NotApplicableError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +63,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """One case. `mutate` makes the mutant in a repository of the control's own, and says which digest it has."""
+    """One case: a mutant, its positive twin, and what consumers must say to the mutant.
+
+    A positive control has a "mutant" that must be accepted: it guards against consumers that refuse everything.
+    """
 
     id: str
     """The id in the catalogue, such as `C1`, with a suffix where a control has several cases."""
@@ -58,53 +75,17 @@ class Control:
     """What was changed, in a few words."""
     flaw: str
     """The flaw in the field that it stands for: a CVE, a GHSA, or a sentence."""
-    mutate: Callable[[Bench], Awaitable[Digest]]
-    needs_signer: bool = False
-    """True where the mutation signs: it then needs a lab."""
+    kind: Kind = Kind.ARTIFACT
+    """What it is about. Only dhallmark is asked about anything but artifacts."""
+    mutate: Mutation
+    good: Mutation | None = None
+    """The twin, which must be accepted before and after. The user's own artifact with all that is signed about it,
+    where it is not given."""
+    release: bool = False
+    """True for the few that every release runs before anything is promoted."""
     faults: tuple[Fault, ...] = ()
     """What the registry does wrong while it is asked for the mutant; never for the good artifact."""
     by_tag: bool = False
     """True where consumers are asked about a tag that names the artifact, instead of about its digest."""
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     """By the consumer's name. A consumer that is not named here is not asked."""
-
-
-class Forge(Protocol):
-    """What a mutation may do. All of it happens in the control's own repository, never in the user's."""
-
-    async def copy(self) -> Digest:
-        """Put the good artifact there, bare: without anything that refers to it."""
-        ...
-
-    async def rebuild(self, change: Callable[[bytes], bytes]) -> Digest:
-        """Put the good artifact there with its first layer changed and a manifest that fits: another digest, bare."""
-        ...
-
-    async def corrupt(self, digest: Digest) -> None:
-        """Flip a bit in the stored bytes of the first layer of `digest`: served under its old digest."""
-        ...
-
-    async def attach(self, digest: Digest, bundle: bytes) -> None:
-        """Attach a bundle to the artifact `digest`."""
-        ...
-
-    async def list_in_index(self, digest: Digest) -> None:
-        """List what is attached to `digest` now in its fallback index, for a registry without the referrers API."""
-        ...
-
-    async def sign(self, payload: bytes, signer: Signer) -> bytes:
-        """A bundle over the statement `payload`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a mutation works on and with."""
-
-    good: Digest
-    """The good artifact's manifest."""
-    name: str
-    """Its name in its statements."""
-    bundles: Sequence[bytes]
-    """The good artifact's Sigstore bundles, all of them verified."""
-    forge: Forge

@@ -167,7 +167,7 @@ def _list(chosen: Sequence[Control]) -> Result:
                     "group": control.group.value,
                     "title": control.title,
                     "flaw": control.flaw,
-                    "needsLab": control.needs_signer,
+                    "release": control.release,
                     "consumers": list(control.expect),
                 }
                 for control in chosen

@@ -4,15 +4,21 @@
 
     <prepared>/controls.json           schema dhallmark.dev/controls/v1: the ids, in order
     <prepared>/<id>/case.json          schema dhallmark.dev/control/v1
-    <prepared>/<id>/good/, mutant/     OCI image layouts
-    <prepared>/<id>/trusted_root.json, policy.yaml
+    <prepared>/<id>/good/, mutant/     the two sides, each with what the consumer is shown and is given:
+        artifact/                      an OCI image layout, or
+        files/                         a folder, where the control is about files
+        policy/policy.yaml             with the files that it names beside it
+        trusted_root.json
+        working-directory/             where something lies in it
 
-A case needs nothing else to be judged: no lab, no registry, no network, no secret.
+A case needs nothing else to be judged: no lab, no registry, no network, no secret. One that cannot be made of the
+user's artifact under the user's policy has its `case.json` alone, with the reason.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,7 +26,7 @@ from pydantic import Field
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model
-from dhallmark.control import Control, Expectation, Group
+from dhallmark.control import Control, Expectation, Group, Kind
 from dhallmark.controls.faults import Fault
 from dhallmark.errors import FormatError, Location, UsageError
 from dhallmark.files import write_atomic
@@ -31,10 +37,38 @@ from dhallmark.verdict import Outcome
 CASE = "case.json"
 INDEX = "controls.json"
 GOOD, MUTANT = "good", "mutant"
-POLICY, TRUSTED_ROOT = "policy.yaml", "trusted_root.json"
 
 _Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 _Id = Annotated[str, Field(pattern=r"^[A-Z][0-9]{1,2}(-[a-z0-9-]{1,30})?$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where the parts of one side of a case lie."""
+
+    folder: Path
+
+    @property
+    def artifact(self) -> Path:
+        """The OCI image layout."""
+        return self.folder / "artifact"
+
+    @property
+    def files(self) -> Path:
+        return self.folder / "files"
+
+    @property
+    def policy(self) -> Path:
+        return self.folder / "policy" / "policy.yaml"
+
+    @property
+    def trusted_root(self) -> Path:
+        return self.folder / "trusted_root.json"
+
+    @property
+    def working_directory(self) -> Path:
+        """There only where something lies in it."""
+        return self.folder / "working-directory"
 
 
 class ExpectationRecord(Model):
@@ -61,8 +95,12 @@ class Case(Model):
     """The good artifact, by digest, as the user named it."""
     subject_name: str
     """Its name in its statements."""
-    good: _Digest
-    mutant: _Digest
+    kind: Kind = Kind.ARTIFACT
+    good: _Digest | None = None
+    """None where the control is about files, or could not be made."""
+    mutant: _Digest | None = None
+    not_applicable: str = ""
+    """Why it cannot be made of this artifact under this policy; empty where it was made."""
     faults: tuple[Fault, ...] = ()
     """What the registry does wrong while it is asked for the mutant."""
     by_tag: bool = False
@@ -70,16 +108,27 @@ class Case(Model):
     expect: dict[str, ExpectationRecord]
 
     @classmethod
-    def of(cls, control: Control, *, reference: str, subject_name: str, good: str, mutant: str) -> Self:
+    def of(
+        cls,
+        control: Control,
+        *,
+        reference: str,
+        subject_name: str,
+        good: str | None = None,
+        mutant: str | None = None,
+        not_applicable: str = "",
+    ) -> Self:
         return cls(
             id=control.id,
             group=control.group,
             title=control.title,
             flaw=control.flaw,
+            kind=control.kind,
             reference=reference,
             subject_name=subject_name,
             good=good,
             mutant=mutant,
+            not_applicable=not_applicable,
             faults=control.faults,
             by_tag=control.by_tag,
             expect={name: ExpectationRecord.of(expectation) for name, expectation in control.expect.items()},

@@ -64,7 +64,11 @@ def _row(findings: list[Finding]) -> Entry:
         level=level,
         said=level.value,
         message=case.title,
-        facts={"flaw in the field": case.flaw, "good artifact": case.reference, "mutant": case.mutant},
+        facts={
+            "flaw in the field": case.flaw,
+            "good artifact": case.reference,
+            "mutant": case.mutant or f"a {case.kind.value}",
+        },
         parts=parts,
     )
 

@@ -1,18 +1,22 @@
-"""What mutations do to a release: in memory, on a copy; and as whom they sign: by a lab, never by the user."""
+"""What mutations do: each makes one side of a control, in memory, from the good artifact and never in its place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any
 
-from dhallmark.control import Signer
+from dhallmark import strictjson
+from dhallmark.config import strictyaml
+from dhallmark.control import NotApplicableError
+from dhallmark.controls.case import Side
+from dhallmark.controls.forging.bundle import GENUINE, Forger, Recipe
 from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
-from dhallmark.errors import UsageError
+from dhallmark.files import write_atomic
 from dhallmark.identity import Identity
-from dhallmark.lab.model import Issuer
 from dhallmark.oci.descriptor import (
     BUNDLE_V0_3,
     EMPTY_CONFIG,
@@ -22,137 +26,171 @@ from dhallmark.oci.descriptor import (
     bundle_annotations,
     referrer_manifest,
 )
+from dhallmark.statement import Statement
 from dhallmark.verify.artifact import claimed_type
 
-_STRANGER = "stranger/platform"
-
-
-class IdentitySigner(Protocol):
-    """Signs with a token of one of the lab's issuers."""
-
-    async def sign(self, payload: bytes, issuer: str, claims: Mapping[str, str]) -> bytes: ...
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    """Which tokens give a certificate like the release's own, or nearly."""
+class SignedStatement:
+    """One statement about the good artifact, by an identity of the policy."""
 
-    signer: IdentitySigner
-    issuers: Mapping[str, Issuer]
-    """The lab's issuers, by name."""
-    release: Identity
-    """Who signed the good artifact."""
-
-    async def sign(self, payload: bytes, signer: Signer) -> bytes:
-        """A bundle over `payload`. Raises UsageError where the lab cannot play the release's issuer."""
-        own = self._own_issuer()
-        if signer is Signer.FOREIGN:
-            return await self.signer.sign(payload, self._other_issuer(own), self._claims(own))
-        claims = self._strangers_claims(own) if signer is Signer.STRANGER else self._claims(own)
-        return await self.signer.sign(payload, own, claims)
-
-    def _own_issuer(self) -> str:
-        for name, issuer in self.issuers.items():
-            if issuer.url == self.release.issuer:
-                return name
-        raise UsageError(
-            f"the lab has no issuer {self.release.issuer}, which signed the release",
-            hint="give it one when the lab is made, or leave out the controls that sign",
-        )
-
-    def _other_issuer(self, own: str) -> str:
-        for name, issuer in self.issuers.items():
-            if issuer.shape == self.issuers[own].shape and name != own:
-                return name
-        raise UsageError(f"the lab has no second issuer of the kind of {own!r}")
-
-    def _claims(self, own: str) -> Mapping[str, str]:
-        """The claims that Fulcio turns into the release's own subject and extensions."""
-        extensions = self.release.extensions
-        subject = self.release.subject.removeprefix("https://")
-        claims = {"sha": extensions.get("sourceRepositoryDigest", "")}
-        match self.issuers[own].shape:
-            case "github":
-                claims["repository"] = _path(extensions.get("sourceRepositoryURI", ""))
-                claims["ref"] = extensions.get("sourceRepositoryRef", "")
-                claims["job_workflow_ref"] = subject.partition("/")[2]
-            case "gitlab":
-                claims["project_path"] = _path(extensions.get("sourceRepositoryURI", ""))
-                claims["ci_config_ref_uri"] = subject
-            case "email":
-                claims["email"] = self.release.subject
-        return {name: value for name, value in claims.items() if value}
-
-    def _strangers_claims(self, own: str) -> Mapping[str, str]:
-        match self.issuers[own].shape:
-            case "github":
-                return {"repository": _STRANGER}
-            case "gitlab":
-                return {"project_path": _STRANGER}
-            case "email":
-                return {"email": "stranger@example.com"}
+    bundle: bytes
+    statement: Statement
+    identity: Identity
 
 
-def _path(uri: str) -> str:
-    return urlsplit(uri).path.strip("/")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """The good artifact and what it is checked against: what every control starts from."""
+
+    layout: Layout
+    """The artifact with everything that is attached to it."""
+    digest: Digest
+    """Of its manifest."""
+    name: str
+    """Its name in its statements."""
+    signed: Sequence[SignedStatement]
+    policy: bytes
+    """The policy file."""
+    beside: Mapping[str, bytes]
+    """The files that the policy names, by their paths relative to it."""
+    trusted_root: bytes
+    """The user's, and the forgers' authorities beside them."""
+    forger: Forger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a mutation works on and with."""
+
+    original: Original
+    forge: Forge
+
+    @property
+    def good(self) -> Digest:
+        return self.original.digest
+
+    @property
+    def name(self) -> str:
+        return self.original.name
+
+    @property
+    def bundles(self) -> Sequence[bytes]:
+        """The good artifact's Sigstore bundles, all of them verified, by identities of the policy."""
+        return [one.bundle for one in self.original.signed]
+
+    @property
+    def signed(self) -> Sequence[SignedStatement]:
+        """The statements in `bundles`; at least one. Raises NotApplicableError where there is none."""
+        if not self.original.signed:
+            raise NotApplicableError(
+                "no certificate of an identity of the policy signed a statement about the artifact"
+            )
+        return self.original.signed
+
+    @property
+    def signer(self) -> Identity:
+        """Who signed the good artifact. Raises NotApplicableError."""
+        return self.signed[0].identity
+
+    def policy(self) -> Json:
+        """The policy as YAML has it; a copy, to be changed."""
+        value = strictyaml.parse(self.original.policy, file="policy").value
+        if not isinstance(value, dict):
+            raise NotApplicableError("the policy is no mapping")
+        return value
 
 
 @dataclass(slots=True)
-class LayoutForge:
-    """The forge of one control: makes its mutant in `layout`."""
+class Forge:
+    """One side of a control, as far as it is made. All of it is apart from the user's registry and files."""
 
-    good: Layout
-    digest: Digest
-    """The good artifact's manifest in `good`."""
-    tokens: Tokens | None
-    """None where there is no lab: then nothing can be signed."""
+    original: Original
     layout: Layout = field(default_factory=Layout)
+    policy: bytes = b""
+    """Another policy than the user's, where it is not empty."""
+    trusted_root: bytes = b""
+    """Another trust root, where it is not empty."""
+    beside: dict[str, bytes] = field(default_factory=dict)
+    """More files beside the policy."""
+    working_directory: dict[str, bytes] = field(default_factory=dict)
+    """What lies in the working directory of the consumer."""
+    files: Path | None = None
+    """The folder of a control that is about files; None for one about an artifact."""
 
     async def copy(self) -> Digest:
-        manifest = self.good.manifests[self.digest]
+        """Put the good artifact there, bare: without anything that refers to it."""
+        good = self.original.layout
+        manifest = good.manifests[self.original.digest]
         self.layout.add_manifest(manifest)
         for blob in manifest.blobs():
-            self.layout.blobs[blob.digest] = self.good.blobs[blob.digest]
+            self.layout.blobs[blob.digest] = good.blobs[blob.digest]
         return manifest.digest
 
     async def rebuild(self, change: Callable[[bytes], bytes]) -> Digest:
-        manifest = self.good.manifests[self.digest]
-        config, first, *others = manifest.blobs()
-        changed = change(self.good.blobs[first.digest])
+        """Put the good artifact there with its first layer changed and a manifest that fits: another digest, bare."""
+        good = self.original.layout
+        config, first, *others = good.manifests[self.original.digest].blobs()
+        changed = change(good.blobs[first.digest])
         for blob in (config, *others):
-            self.layout.blobs[blob.digest] = self.good.blobs[blob.digest]
+            self.layout.blobs[blob.digest] = good.blobs[blob.digest]
         self.layout.add_blob(changed)
         mutant = build_manifest(config=config, layers=[Descriptor.of(changed, first.media_type), *others])
         self.layout.add_manifest(mutant)
         return mutant.digest
 
     async def corrupt(self, digest: Digest) -> None:
+        """Flip a bit in the stored bytes of the first layer of `digest`: served under its old digest."""
         layer = self.layout.manifests[digest].blobs()[1].digest
         content = bytearray(self.layout.blobs[layer])
         content[len(content) // 2] ^= 1
         self.layout.blobs[layer] = bytes(content)
 
     async def attach(self, digest: Digest, bundle: bytes) -> None:
+        """Attach a bundle to the artifact `digest`."""
         attach_bundle(self.layout, self.layout.manifests[digest], bundle)
 
     async def list_in_index(self, digest: Digest) -> None:
+        """List what is attached to `digest` now in its fallback index, for a registry without the referrers API."""
         self.layout.add_fallback_index(digest)
 
-    async def sign(self, payload: bytes, signer: Signer) -> bytes:
-        if self.tokens is None:
-            raise UsageError("this control signs: it needs a lab", hint="name one with --lab")
-        return await self.tokens.sign(payload, signer)
+    def sign(self, payload: bytes, identity: Identity, recipe: Recipe = GENUINE) -> bytes:
+        """A bundle over the statement `payload`, by whom `recipe` makes of `identity`."""
+        return self.original.forger.bundle(payload, identity, recipe)
+
+    def judge_by(self, policy: Json) -> None:
+        """Give the consumer this policy instead of the user's."""
+        self.policy = strictjson.dump(policy)  # JSON is YAML, too
+
+    def trust(self, change: Callable[[Json], None]) -> None:
+        """Give the consumer the trust root after `change`."""
+        root = json.loads(self.original.trusted_root)
+        change(root)
+        self.trusted_root = strictjson.dump(root)
+
+    def write(self, side: Side) -> None:
+        """Write what was made as one side of a prepared case."""
+        if self.files is None:
+            self.layout.write(side.artifact)
+        write_atomic(side.policy, self.policy or self.original.policy)
+        for name, content in {**self.original.beside, **self.beside}.items():
+            write_atomic(side.policy.parent / name, content)
+        write_atomic(side.trusted_root, self.trusted_root or self.original.trusted_root)
+        for name, content in self.working_directory.items():
+            write_atomic(side.working_directory / name, content)
 
 
-def attach_bundle(layout: Layout, subject: Manifest, bundle: bytes) -> None:
-    """Put `bundle` into `layout` as a referrer of `subject`, as cosign and dhallmark do."""
+def attach_bundle(layout: Layout, subject: Manifest, bundle: bytes) -> Manifest:
+    """Put `bundle` into `layout` as a referrer of `subject`, as cosign and dhallmark do; gives its manifest."""
     layout.add_blob(EMPTY_CONFIG)
     layout.add_blob(bundle)
-    layout.add_manifest(
-        referrer_manifest(
-            subject=subject.descriptor,
-            artifact_type=BUNDLE_V0_3,
-            layer=Descriptor.of(bundle, BUNDLE_V0_3),
-            annotations=bundle_annotations(predicate_type=claimed_type(bundle) or "", created=0),
-        )
+    manifest = referrer_manifest(
+        subject=subject.descriptor,
+        artifact_type=BUNDLE_V0_3,
+        layer=Descriptor.of(bundle, BUNDLE_V0_3),
+        annotations=bundle_annotations(predicate_type=claimed_type(bundle) or "", created=0),
     )
+    layout.add_manifest(manifest)
+    return manifest

@@ -8,15 +8,20 @@ that what failed.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 
 from dhallmark import strictjson
 from dhallmark.consumer import Consumer, Target
-from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case
+from dhallmark.control import Kind
+from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.consumers import make_consumer
+from dhallmark.controls.consumers.files import examine_files
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.privileges import drop_privileges, limit_resources
 from dhallmark.controls.registry import serving
@@ -29,22 +34,37 @@ from dhallmark.verdict import Verdict
 async def judge(case: Case, folder: Path, consumer: Consumer) -> dict[str, object]:
     """The consumer's answers on the good artifact, the mutant, and the good artifact again."""
     answers: dict[str, object] = {"version": consumer.version}
-    with serving({GOOD: Layout.read(folder / GOOD), MUTANT: Layout.read(folder / MUTANT)}) as host:
-        for when, name, digest in (
-            ("before", GOOD, case.good),
-            ("mutant", MUTANT, case.mutant),
-            ("after", GOOD, case.good),
-        ):
+    sides = {name: Side(folder / name) for name in (GOOD, MUTANT)}
+    asked = (("before", GOOD, case.good), ("mutant", MUTANT, case.mutant), ("after", GOOD, case.good))
+    if case.kind is not Kind.ARTIFACT:
+        for when, name, _ in asked:
+            answers[when] = _answer(await examine_files(case.kind, sides[name]))
+        return answers
+    with serving({name: Layout.read(side.artifact) for name, side in sides.items()}) as host:
+        for when, name, digest in asked:
             target = Target(
                 repository=f"{host}/{name}",
-                digest=Digest(digest),
-                trusted_root=folder / TRUSTED_ROOT,
-                policy=folder / POLICY,
+                digest=Digest(digest or ""),
+                trusted_root=sides[name].trusted_root,
+                policy=sides[name].policy,
                 subject_name=case.subject_name,
                 plain_http=True,
             )
-            answers[when] = _answer(await consumer.verify(target))
+            with working_in(sides[name].working_directory):
+                answers[when] = _answer(await consumer.verify(target))
     return answers
+
+
+@contextmanager
+def working_in(directory: Path) -> Iterator[None]:
+    """Make `directory` the working directory for a while, where it is there."""
+    before = Path.cwd()
+    if directory.is_dir():
+        os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _answer(verdict: Verdict) -> dict[str, object]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dhallmark import strictjson
 from dhallmark.config.load import load_policy
-from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
-from dhallmark.control import Bench, Control
-from dhallmark.controls.case import GOOD, MUTANT, POLICY, TRUSTED_ROOT, Case, write_index
-from dhallmark.controls.forge import LayoutForge, Tokens, attach_bundle
+from dhallmark.control import Control, Kind, Mutation, NotApplicableError
+from dhallmark.controls.case import GOOD, MUTANT, Case, Side, write_index
+from dhallmark.controls.forge import Bench, Forge, Original, SignedStatement, attach_bundle
+from dhallmark.controls.forging.authorities import Forgers
+from dhallmark.controls.forging.bundle import Forger
 from dhallmark.controls.layout import Layout
-from dhallmark.controls.signer import LabSigner
+from dhallmark.digest import Digest
 from dhallmark.errors import UsageError, VerdictError
-from dhallmark.files import directory_atomic, write_atomic
+from dhallmark.files import directory_atomic
 from dhallmark.identity import Identity
-from dhallmark.lab.model import LabPaths, read_lab
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import split_repository
 from dhallmark.progress import Progress, Silent
@@ -42,52 +42,87 @@ async def prepare_controls(
 ) -> None:
     """Write the cases of `controls` for the good artifact `target` to the folder `into`, all or none.
 
-    `lab` is the directory of a lab that this process can reach; controls that sign need it; `registry_ca` is a PEM file
-    of certificates to trust instead of the system's. Raises VerdictError where the artifact is not accepted to begin
-    with: nothing can be learnt from a mutant of a bad one.
+    `lab` is the directory of a lab, which need not run: mutants are then signed with its keys, and with those of an
+    instance made for the occasion otherwise. `registry_ca` is a PEM file of certificates to trust instead of the
+    system's. Raises VerdictError where the artifact is not accepted to begin with: nothing can be learnt from a mutant
+    of a bad one.
     """
     listener = progress or Silent()
-    signing = [control.id for control in controls if control.needs_signer]
-    if signing and lab is None:
-        raise UsageError(f"controls that sign need a lab: {', '.join(signing)}", hint="name one with --lab")
-    trusted_root = target.trusted_root.read_bytes()
-    host = split_repository(target.repository)[0]
-    async with Registry(host, plain_http=target.plain_http, ca=registry_ca) as registry:
-        verdict = await verify_artifact(
-            registry, target, load_policy(target.policy), TrustRoot.load(target.trusted_root)
-        )
-        if verdict.outcome is not Outcome.ACCEPTED:
-            raise VerdictError(verdict, hint="controls start from an artifact that the policy accepts")
-        good, attached = await _read(registry, target)
-    signed = _by_the_release(attached, load_policy(target.policy), TrustRoot.parse(trusted_root))
-    bundles = list(signed)
-    tokens = None
-    if lab is not None:
-        identity = next(iter(signed.values()))
-        tokens = Tokens(signer=LabSigner(lab), issuers=read_lab(lab).issuers, release=identity)
-        trusted_root = merge_trust(trusted_root, _lab_root(lab))
+    original = await read_original(target, lab=lab, registry_ca=registry_ca)
     listener.start("prepare", total=len(controls))
     with directory_atomic(into) as folder:
         for control in controls:
-            forge = LayoutForge(good=good, digest=target.digest, tokens=tokens)
-            name = target.subject_name or target.repository
-            bench = Bench(good=target.digest, name=name, bundles=bundles, forge=forge)
-            mutant = await control.mutate(bench)
-            case = Case.of(
-                control,
-                reference=f"{target.repository}@{target.digest}",
-                subject_name=name,
-                good=target.digest,
-                mutant=mutant,
-            )
-            good.write(folder / control.id / GOOD)
-            forge.layout.write(folder / control.id / MUTANT)
-            write_atomic(folder / control.id / POLICY, target.policy.read_bytes())
-            write_atomic(folder / control.id / TRUSTED_ROOT, trusted_root)
-            case.write(folder / control.id)
+            await write_case(control, original, folder / control.id, reference=f"{target.repository}@{target.digest}")
             listener.advance("prepare")
         write_index(folder, [control.id for control in controls])
     listener.done("prepare", summary=f"{len(controls)} controls")
+
+
+async def read_original(target: Target, *, lab: Path | None = None, registry_ca: Path | None = None) -> Original:
+    """Read the good artifact, and make the forgers that its mutants are signed by. Raises as `prepare_controls`."""
+    policy, trusted_root = load_policy(target.policy), target.trusted_root.read_bytes()
+    trust = TrustRoot.parse(trusted_root)
+    host = split_repository(target.repository)[0]
+    async with Registry(host, plain_http=target.plain_http, ca=registry_ca) as registry:
+        verdict = await verify_artifact(registry, target, policy, trust)
+        if verdict.outcome is not Outcome.ACCEPTED:
+            raise VerdictError(verdict, hint="controls start from an artifact that the policy accepts")
+        layout, attached = await _read(registry, target)
+    forgers = Forgers.make(lab=lab)
+    for root in forgers.trusted_roots:
+        trusted_root = merge_trust(trusted_root, json.dumps(root).encode())
+    matcher = IdentityMatcher(policy.identities)
+    return Original(
+        layout=layout,
+        digest=target.digest,
+        name=target.subject_name or target.repository,
+        signed=tuple(_signed(attached, matcher, trust)),
+        policy=target.policy.read_bytes(),
+        beside=_beside(target.policy),
+        trusted_root=trusted_root,
+        forger=Forger(forgers),
+    )
+
+
+def _signed(bundles: Sequence[bytes], matcher: IdentityMatcher, trust: TrustRoot) -> Iterator[SignedStatement]:
+    """Those of `bundles` that identities of the policy signed with a certificate. A stranger's are no material."""
+    for bundle in bundles:
+        result = verify_bundle(bundle, trust)
+        if result.statement is not None and isinstance(result.identity, Identity) and matcher.knows(result.identity):
+            yield SignedStatement(bundle=bundle, statement=result.statement, identity=result.identity)
+
+
+def _beside(policy: Path) -> Mapping[str, bytes]:
+    """The files that the policy names."""
+    return {name: (policy.parent / name).read_bytes() for name in load_policy(policy).files}
+
+
+async def write_case(control: Control, original: Original, folder: Path, *, reference: str) -> None:
+    """Make both sides of `control` and write the case to `folder`."""
+    known = {"reference": reference, "subject_name": original.name}
+    try:
+        mutant = await _write_side(control, control.mutate, original, Side(folder / MUTANT))
+        good = await _write_side(control, control.good or as_it_is, original, Side(folder / GOOD))
+    except NotApplicableError as error:
+        Case.of(control, not_applicable=str(error), **known).write(folder)
+        return
+    Case.of(control, good=good, mutant=mutant, **known).write(folder)
+
+
+async def _write_side(control: Control, mutation: Mutation, original: Original, side: Side) -> Digest | None:
+    forge = Forge(original)
+    if control.kind is not Kind.ARTIFACT:
+        side.files.mkdir(parents=True)
+        forge.files = side.files
+    digest = await mutation(Bench(original=original, forge=forge))
+    forge.write(side)
+    return digest
+
+
+async def as_it_is(bench: Bench) -> Digest:
+    """The good artifact with all that is attached to it."""
+    bench.forge.layout = bench.original.layout
+    return bench.good
 
 
 async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]]:
@@ -104,21 +139,6 @@ async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]
     for bundle in bundles:
         attach_bundle(layout, manifest, bundle)
     return layout, bundles
-
-
-def _by_the_release(bundles: Sequence[bytes], policy: Policy, trust: TrustRoot) -> Mapping[bytes, Identity]:
-    """Those of `bundles` that identities of the policy signed, and who did. What strangers attached is no material."""
-    matcher = IdentityMatcher(policy.identities)
-    found: dict[bytes, Identity] = {}
-    for bundle in bundles:
-        identity = verify_bundle(bundle, trust).identity
-        if identity is not None and matcher.knows(identity):
-            found[bundle] = identity
-    return found
-
-
-def _lab_root(lab: Path) -> bytes:
-    return (LabPaths(lab).trust(read_lab(lab).main_authority) / TRUSTED_ROOT).read_bytes()
 
 
 def merge_trust(first: bytes, second: bytes) -> bytes:

@@ -132,6 +132,8 @@ class Report:
     """A whole run."""
 
     findings: tuple[Finding, ...]
+    skipped: tuple[Case, ...] = ()
+    """Controls that cannot be made of this artifact under this policy. Neither passed nor failed, and always said."""
 
     @property
     def outcome(self) -> Outcome:
@@ -165,6 +167,9 @@ class Report:
             "outcome": self.outcome.value,
             "counts": {status.value: self.count(status) for status in Status},
             "findings": [finding.to_json() for finding in self.findings],
+            "notApplicable": [
+                {"control": case.id, "title": case.title, "why": case.not_applicable} for case in self.skipped
+            ],
         }
 
     def to_text(self) -> RenderableType:
@@ -183,6 +188,7 @@ class Report:
             for finding in self.findings
             if finding.explanation
         ]
+        notes += [Text(f"{case.id} not applicable: {case.not_applicable}", style="dim") for case in self.skipped]
         counts = ", ".join(f"{self.count(status)} {status.value}" for status in Status if self.count(status))
         return Lines(table, "", *notes, f"controls: {self.outcome.value} ({counts or 'none ran'})")
 

@@ -37,7 +37,8 @@ async def run_controls(
     missing = [control.id for control in controls if control.id not in there]
     if missing:
         raise UsageError(f"not prepared: {', '.join(missing)}", hint=f"prepared are {', '.join(there)}")
-    cases = [Case.read(prepared / control.id) for control in controls]
+    read = [Case.read(prepared / control.id) for control in controls]
+    cases = [case for case in read if not case.not_applicable]
     listener.start("controls", total=len(cases))
 
     async def one(case: Case) -> list[Finding]:
@@ -46,7 +47,10 @@ async def run_controls(
         return findings
 
     judged = await concurrently([partial(one, case) for case in cases], limit=os.cpu_count() or 1)
-    report = Report(findings=tuple(finding for findings in judged for finding in findings))
+    report = Report(
+        findings=tuple(finding for findings in judged for finding in findings),
+        skipped=tuple(case for case in read if case.not_applicable),
+    )
     listener.done("controls", summary=f"{len(cases)} controls: {report.outcome.value}")
     return report
 

@@ -35,10 +35,11 @@ class ChainError(ValueError):
 
 
 def add_pre_chain(
-    chain: Sequence[bytes], *, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    chain: Sequence[bytes], *, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey, at: float | None = None
 ) -> dict[str, object]:
     """Answer to `add-pre-chain`: the timestamp of a precertificate that `issuer` has signed.
 
+    `at` is when, in seconds since 1970; now where it is not given.
     `chain` is DER, the precertificate first. Raises ChainError for anything that `issuer` did not sign, or that
     lacks the poison extension.
     """
@@ -49,7 +50,7 @@ def add_pre_chain(
         precertificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature) as error:
         raise ChainError(f"not issued by the authority of this log: {type(error).__name__}") from error
-    now = int(time.time() * 1000)
+    now = int((time.time() if at is None else at) * 1000)
     issuer_spki = issuer.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

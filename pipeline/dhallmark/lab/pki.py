@@ -63,24 +63,39 @@ def public_der(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def fulcio_chain(name: str) -> Chain:
-    """A root and the intermediate that issues code-signing certificates."""
+def fulcio_chain(name: str, *, start: datetime | None = None, issuing_until: datetime | None = None) -> Chain:
+    """A root and the intermediate that issues code-signing certificates.
+
+    They are valid for a year from `start`, which is an hour ago where it is not given; the intermediate until
+    `issuing_until`, where that is.
+    """
     root_key = signing_key()
-    root = _certificate(f"{name} root", root_key, ca_depth=1)
+    root = _certificate(f"{name} root", root_key, ca_depth=1, start=start)
     key = signing_key()
     issuing = _certificate(
-        f"{name} intermediate", key, issuer=(root, root_key), ca_depth=0, usage=ExtendedKeyUsageOID.CODE_SIGNING
+        f"{name} intermediate",
+        key,
+        issuer=(root, root_key),
+        ca_depth=0,
+        usage=ExtendedKeyUsageOID.CODE_SIGNING,
+        start=start,
+        until=issuing_until,
     )
     return Chain(key, (issuing, root))
 
 
-def timestamp_chain() -> Chain:
-    """A root and the leaf that signs timestamps."""
+def timestamp_chain(*, start: datetime | None = None) -> Chain:
+    """A root and the leaf that signs timestamps, valid as those of `fulcio_chain`."""
     root_key = signing_key()
-    root = _certificate("timestamp root", root_key, ca_depth=0)
+    root = _certificate("timestamp root", root_key, ca_depth=0, start=start)
     key = signing_key()
     leaf = _certificate(
-        "timestamp", key, issuer=(root, root_key), usage=ExtendedKeyUsageOID.TIME_STAMPING, usage_critical=True
+        "timestamp",
+        key,
+        issuer=(root, root_key),
+        usage=ExtendedKeyUsageOID.TIME_STAMPING,
+        usage_critical=True,
+        start=start,
     )
     return Chain(key, (leaf, root))
 
@@ -105,6 +120,8 @@ def _certificate(
     usage: x509.ObjectIdentifier | None = None,
     usage_critical: bool = False,
     hosts: Iterable[str] = (),
+    start: datetime | None = None,
+    until: datetime | None = None,
 ) -> x509.Certificate:
     """One certificate; self-signed without `issuer`, a CA where `ca_depth` says how many CAs may follow."""
     subject = x509.Name(
@@ -115,15 +132,15 @@ def _certificate(
     )
     issuer_name, signer = (issuer[0].subject, issuer[1]) if issuer else (subject, key)
     authority = ca_depth is not None
-    now = datetime.now(UTC)
+    begin = start or datetime.now(UTC) - _BACKDATE
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_before(begin)
+        .not_valid_after(until or begin + _LIFETIME)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=ca_depth), critical=True)
         .add_extension(
             x509.KeyUsage(

@@ -91,6 +91,14 @@ class FindingRecord(Model):
     """Why it did not pass; empty where it did."""
 
 
+class NotApplicableRecord(Model):
+    """A control that cannot be made of this artifact under this policy."""
+
+    control: str
+    title: str
+    why: str
+
+
 class ControlsRecord(Record):
     """What `dhallmark controls` prints."""
 
@@ -100,3 +108,4 @@ class ControlsRecord(Record):
     outcome: Outcome
     counts: dict[ControlStatus, int]
     findings: tuple[FindingRecord, ...]
+    not_applicable: tuple[NotApplicableRecord, ...] = ()

@@ -11,6 +11,10 @@ from dhallmark.errors import UsageError
 CONTROLS: tuple[Control, ...] = (*signature.CONTROLS, *certificate.CONTROLS, *statement.CONTROLS)
 
 
+FIRST: tuple[Control, ...] = tuple(control for control in CONTROLS if control.release)
+"""The few that every release runs: unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
+
+
 def select(*, only: Sequence[str] = (), cases: Sequence[str] = (), groups: Sequence[Group] = ()) -> tuple[Control, ...]:
     """The controls with the ids `only` or `cases`, and of `groups`; all where nothing is given.
 

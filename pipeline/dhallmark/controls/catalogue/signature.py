@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dhallmark.control import Bench, Control, Group
+from dhallmark.control import Control, Group
 from dhallmark.controls.catalogue.expected import by_all
+from dhallmark.controls.forge import Bench
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 
@@ -49,6 +50,7 @@ CONTROLS = (
         title="unsigned: the artifact without anything attached",
         flaw="A deploy path that does not sign, or a tag moved before signing ended.",
         mutate=_unsigned,
+        release=True,
         expect=by_all(Reason.SIGNATURE_NONE),
     ),
     Control(
@@ -57,6 +59,7 @@ CONTROLS = (
         title="tampered chart: one bit of the archive flipped, signatures carried along",
         flaw="Someone with write access to the registry changes what is deployed.",
         mutate=_tampered,
+        release=True,
         expect=by_all(Reason.SUBJECT_MISMATCH),
     ),
     Control(
@@ -65,6 +68,7 @@ CONTROLS = (
         title="tampered chart: one bit of the archive flipped, served under the signed digest",
         flaw="A registry, mirror or proxy that serves other bytes than those of the digest.",
         mutate=_tampered_in_place,
+        release=True,
         expect=by_all(Reason.ARTIFACT_DIGEST_MISMATCH),
     ),
     Control(
@@ -73,6 +77,7 @@ CONTROLS = (
         title="replayed bundle: the good signatures on another artifact",
         flaw="Signatures that are found but not compared with what they are about (CVE-2022-35929).",
         mutate=_replayed,
+        release=True,
         expect=by_all(Reason.SUBJECT_MISMATCH),
     ),
 )

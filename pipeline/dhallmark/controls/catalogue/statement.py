@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from dhallmark.control import Bench, Control, Group, Signer
+from dhallmark.control import Control, Group, NotApplicableError
 from dhallmark.controls.catalogue.expected import by_all
+from dhallmark.controls.forge import Bench
+from dhallmark.controls.mutations import note, of_type
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
-from dhallmark.statement import SLSA_PROVENANCE_V1, Statement, Subject
-from dhallmark.verify.parse import parse_bundle
+from dhallmark.statement import SLSA_PROVENANCE_V1
 
 NOTE_TYPE = "https://dhallmark.dev/control/note/v1"
 """A predicate type that no policy asks for."""
 
 
-def predicate_type(bundle: bytes) -> str:
-    """The type of the statement in one of the bench's bundles."""
-    envelope = parse_bundle(bundle).envelope
-    return Statement.parse(envelope.payload).predicate_type if envelope else ""
-
-
 async def _provenance_absent(bench: Bench) -> Digest:
+    of_type(bench, SLSA_PROVENANCE_V1)
     digest = await bench.forge.copy()
-    for bundle in bench.bundles:
-        if predicate_type(bundle) != SLSA_PROVENANCE_V1:
-            await bench.forge.attach(digest, bundle)
+    others = [one for one in bench.signed if one.statement.predicate_type != SLSA_PROVENANCE_V1]
+    if not others:
+        raise NotApplicableError("the provenance is all that is signed about the artifact")
+    for one in others:
+        await bench.forge.attach(digest, one.bundle)
     return digest
 
 
 async def _other_type_alone(bench: Bench) -> Digest:
     digest = await bench.forge.copy()
-    note = Statement.build(
-        predicate_type=NOTE_TYPE,
-        subjects=[Subject(bench.name, bench.good)],
-        predicate={"note": "says nothing about how the artifact was made"},
-    )
-    await bench.forge.attach(digest, await bench.forge.sign(note.payload, Signer.RELEASE))
+    payload = note(bench, predicate_type=NOTE_TYPE, predicate={"note": "says nothing about how the artifact was made"})
+    await bench.forge.attach(digest, bench.forge.sign(payload, bench.signer))
     return digest
 
 
@@ -45,6 +39,7 @@ CONTROLS = (
         title="wrong predicate: all statements but the provenance",
         flaw="An attestation of any type taken for the one that is required (CVE-2022-35929).",
         mutate=_provenance_absent,
+        release=True,
         expect=by_all(Reason.STATEMENT_MISSING),
     ),
     Control(
@@ -53,7 +48,7 @@ CONTROLS = (
         title="wrong predicate: nothing but a note of another type, by the right identity",
         flaw="Any statement by an authorised identity authorises a deployment.",
         mutate=_other_type_alone,
-        needs_signer=True,
+        release=True,
         expect=by_all(Reason.STATEMENT_MISSING),
     ),
 )

@@ -1,0 +1,181 @@
+"""The ways in which the catalogue makes mutants: small functions that yield mutations.
+
+`changed` alters what the user's own signer signed; `resigned` has the forger sign the same statements, as a recipe
+says; `restated` has the forger sign other statements, flawlessly. All keep the artifact's own bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from dhallmark import strictjson
+from dhallmark.control import Mutation, NotApplicableError
+from dhallmark.controls.forge import Bench, SignedStatement
+from dhallmark.controls.forging.bundle import GENUINE, Recipe
+from dhallmark.digest import Digest
+from dhallmark.identity import Identity
+from dhallmark.statement import Statement
+
+Json = dict[str, Any]
+STRANGER = "stranger"
+
+
+def changed(change: Callable[[Json], None]) -> Mutation:
+    """The good artifact with its own bundles, each after `change`."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for one in bench.signed:
+            body = strictjson.parse(one.bundle, what="bundle")
+            change(body)
+            await bench.forge.attach(digest, strictjson.dump_compact(body))
+        return digest
+
+    return mutate
+
+
+def rewritten(change: Callable[[bytes], bytes]) -> Mutation:
+    """The good artifact with its own bundles, the text of each after `change`."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for one in bench.signed:
+            await bench.forge.attach(digest, change(one.bundle))
+        return digest
+
+    return mutate
+
+
+def resigned(recipe: Recipe = GENUINE) -> Mutation:
+    """The good artifact with its statements, each signed again by the forger as `recipe` says."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for one in bench.signed:
+            await bench.forge.attach(digest, bench.forge.sign(one.statement.payload, one.identity, recipe))
+        return digest
+
+    return mutate
+
+
+def restated(change: Callable[[Bench, SignedStatement], Iterator[bytes]]) -> Mutation:
+    """The good artifact with whatever payloads `change` yields for each of its statements, signed without a flaw."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for one in bench.signed:
+            for payload in change(bench, one):
+                await bench.forge.attach(digest, bench.forge.sign(payload, one.identity))
+        return digest
+
+    return mutate
+
+
+def beside(payload: Callable[[Bench], bytes], *, recipe: Recipe = GENUINE) -> Mutation:
+    """The good artifact with all that is signed about it, and one statement more by the same identity."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for bundle in bench.bundles:
+            await bench.forge.attach(digest, bundle)
+        await bench.forge.attach(digest, bench.forge.sign(payload(bench), bench.signer, recipe))
+        return digest
+
+    return mutate
+
+
+def under_policy(change: Callable[[Bench, Json], None], mutation: Mutation) -> Mutation:
+    """What `mutation` makes, judged by the user's policy after `change`."""
+
+    async def mutate(bench: Bench) -> Digest | None:
+        policy = bench.policy()
+        with _shaped():
+            change(bench, policy)
+        bench.forge.judge_by(policy)
+        return await mutation(bench)
+
+    return mutate
+
+
+@contextmanager
+def _shaped() -> Iterator[None]:
+    """A policy is of many shapes, all of them valid; one that a change does not know is none that it applies to."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError) as error:
+        raise NotApplicableError(f"the policy has not the shape that this control changes: {error!r}") from error
+
+
+def edited(payload: bytes, change: Callable[[Json], None]) -> bytes:
+    """A payload after `change`, in its one encoding."""
+    body = strictjson.parse(payload)
+    change(body)
+    return strictjson.dump_compact(body)
+
+
+def of_type(bench: Bench, predicate_type: str) -> SignedStatement:
+    """The first statement of that type. Raises NotApplicableError where there is none."""
+    for one in bench.signed:
+        if one.statement.predicate_type == predicate_type:
+            return one
+    raise NotApplicableError(f"the release has no statement of type {predicate_type}")
+
+
+def note(bench: Bench, *, predicate_type: str, predicate: Json) -> bytes:
+    """A statement of another type about the good artifact."""
+    subject = next(
+        (
+            item
+            for one in bench.signed
+            for item in one.statement.subjects
+            if item.digest == bench.good and item.name == bench.name
+        ),
+        None,
+    )
+    if subject is None:
+        raise NotApplicableError("no statement names the artifact")
+    return Statement.build(predicate_type=predicate_type, subjects=[subject], predicate=predicate).payload
+
+
+def stranger(identity: Identity) -> Identity:
+    """Another owner's identity by the same issuer, alike in all else: the first part of its path, or the local part
+    of its e-mail address, is another."""
+    owner = urlsplit(identity.subject).path.strip("/").partition("/")[0]
+    if not owner:
+        return replace(identity, subject=f"{STRANGER}@{identity.subject.partition('@')[2] or 'example.com'}")
+
+    def rename(text: str) -> str:
+        return text.replace(f"/{owner}/", f"/{STRANGER}/").removesuffix(f"/{owner}") + (
+            f"/{STRANGER}" if text.endswith(f"/{owner}") else ""
+        )
+
+    return replace(
+        identity,
+        subject=rename(identity.subject),
+        extensions={name: rename(value) for name, value in identity.extensions.items()},
+    )
+
+
+def foreigner(identity: Identity) -> Identity:
+    """The same subject by another issuer."""
+    return replace(identity, issuer="https://issuer.forge.test")
+
+
+def to_url_safe(value: object) -> object:
+    """JSON with the characters of standard base64 in its strings replaced by those of the URL-safe alphabet."""
+    if isinstance(value, dict):
+        return {key: to_url_safe(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_url_safe(item) for item in value]
+    return value
+
+
+def flip(text: str) -> str:
+    """Base64 of the same bytes with the last bit of the last byte flipped."""
+    content = base64.b64decode(text)
+    return base64.b64encode(content[:-1] + bytes([content[-1] ^ 1])).decode()
