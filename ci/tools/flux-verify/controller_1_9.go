@@ -3,8 +3,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -48,8 +46,4 @@ func verifierOptions(
 			source.Namespace, ref.Name, trustedRootKey, source.Namespace, ref.Name)
 	}
 	return append(chosen, scosign.WithTrustedRoot([]byte(root))), nil
-}
-
-func deployWithTrustedRoot(context.Context, string) (func(), error) {
-	return nil, errors.New("trustedRoot: from 1.9 on an OCIRepository names its own, with spec.verify.trustedRootSecretRef")
 }

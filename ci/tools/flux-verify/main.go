@@ -10,7 +10,10 @@
 //
 // The exit code is 0 for every answer and 2 where the question cannot be read
 // or asks for something that needs a cluster. --version prints the versions of
-// the modules that decide.
+// the modules that decide. The environment is the deployment's: where the
+// source names no trust root, TUF_MIRROR, TUF_ROOT_JSON and the variables
+// SIGSTORE_… lead to another instance than the public good one, as in the
+// controller itself.
 package main
 
 import (
@@ -44,10 +47,6 @@ type question struct {
 	// Secrets holds the Secrets of its namespace by name, each with its keys
 	// and their text.
 	Secrets map[string]map[string]string `json:"secrets,omitempty"`
-	// TrustedRoot is the text of a trusted_root.json that the deployment of the
-	// controller is set up with, instead of the public good instance's. Only
-	// for versions whose OCIRepository cannot name one.
-	TrustedRoot string `json:"trustedRoot,omitempty"`
 }
 
 // answer is what standard output gets.
@@ -90,13 +89,6 @@ func run(ctx context.Context, arguments []string, in io.Reader, out io.Writer) e
 	asked, source, err := readQuestion(in)
 	if err != nil {
 		return err
-	}
-	if asked.TrustedRoot != "" {
-		end, err := deployWithTrustedRoot(ctx, asked.TrustedRoot)
-		if err != nil {
-			return err
-		}
-		defer end()
 	}
 	given, err := reconcile(ctx, source, asked.Secrets)
 	if err != nil {

@@ -53,8 +53,7 @@ func reconcile(ctx context.Context, source *sourcev1.OCIRepository, secrets map[
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client := &http.Transport{}
-	*client = *remote.DefaultTransport.(*http.Transport).Clone()
+	client := remote.DefaultTransport.(*http.Transport).Clone()
 	options := []remote.Option{
 		remote.WithContext(ctx),
 		remote.WithUserAgent(oci.UserAgent),
@@ -111,6 +110,9 @@ func (a *answer) fetch(
 	}
 	used := verifiedAndPulled(ref, digest)
 	if source.Spec.Verify != nil {
+		if source.Spec.Verify.Provider == "" {
+			source.Spec.Verify.Provider = "cosign" // the API server's default
+		}
 		if err := verify(ctx, source, used, secrets, client, options); err != nil {
 			provider := source.Spec.Verify.Provider
 			if source.Spec.Verify.SecretRef == nil && provider == "cosign" {
@@ -173,9 +175,6 @@ func verify(
 	client *http.Transport, options []remote.Option,
 ) error {
 	spec := source.Spec.Verify
-	if spec.Provider == "" {
-		spec.Provider = "cosign" // the API server's default
-	}
 	if spec.Provider != "cosign" {
 		return fmt.Errorf("unsupported verification provider: %s", spec.Provider)
 	}
