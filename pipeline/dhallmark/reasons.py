@@ -22,10 +22,15 @@ class Reason(StrEnum):
     ENVELOPE_MALFORMED = "envelope.malformed"
     ENVELOPE_PAYLOAD_TYPE = "envelope.payload-type"
     BUNDLE_MALFORMED = "bundle.malformed"
+    MESSAGE_MISMATCH = "message.mismatch"
+    KEY_UNKNOWN = "key.unknown"
+    KEY_OUTSIDE_VALIDITY = "key.outside-validity"
     ARTIFACT_DIGEST_MISMATCH = "artifact.digest-mismatch"
     ARTIFACT_CONTENT_MISMATCH = "artifact.content-mismatch"
 
     # The certificate and the identity in it
+    CERTIFICATE_MISSING = "certificate.missing"
+    CERTIFICATE_ROOT_INCLUDED = "certificate.root-included"
     CERTIFICATE_UNTRUSTED = "certificate.untrusted"
     CERTIFICATE_OUTSIDE_VALIDITY = "certificate.outside-validity"
     CERTIFICATE_PROFILE = "certificate.profile"
@@ -44,6 +49,7 @@ class Reason(StrEnum):
     LOG_ORIGIN = "log.origin"
     TIMESTAMP_MISSING = "timestamp.missing"
     TIMESTAMP_INVALID = "timestamp.invalid"
+    TIMESTAMP_FUTURE = "timestamp.future"
 
     # The statement, the layout, the policy
     STATEMENT_MALFORMED = "statement.malformed"
@@ -72,6 +78,7 @@ class Reason(StrEnum):
     CONTROL_UNANSWERED = "control.unanswered"
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     FORMAT_UNSUPPORTED = "format.unsupported"
+    TRUST_ROOT_MISSING = "trust-root.missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,18 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.BUNDLE_MALFORMED: ReasonInfo(
             "The file is not a Sigstore bundle.", "Check that the right file was given; fetch it again."
         ),
+        Reason.MESSAGE_MISMATCH: ReasonInfo(
+            "The bundle signs another file than the one that was given.",
+            "Compare the file with the one that was signed; fetch both again from where they were published.",
+        ),
+        Reason.KEY_UNKNOWN: ReasonInfo(
+            "The bundle is signed with a managed key, and it is none of those that are trusted.",
+            "Give the key that the signer's site publishes; check which key signed.",
+        ),
+        Reason.KEY_OUTSIDE_VALIDITY: ReasonInfo(
+            "The managed key signed outside the time in which the policy trusts it.",
+            "Sign again with the key of today; a retired key must not sign anything new.",
+        ),
         Reason.ARTIFACT_DIGEST_MISMATCH: ReasonInfo(
             "The bytes served are not those of the digest asked for.",
             "The registry or something before it changed the artifact: stop, and compare with another copy.",
@@ -118,6 +137,14 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.ARTIFACT_CONTENT_MISMATCH: ReasonInfo(
             "A file of the artifact differs from the one that the provenance names, or is not named there.",
             "Compare the file with the one in the release; publish again from the source.",
+        ),
+        Reason.CERTIFICATE_MISSING: ReasonInfo(
+            "The bundle has no certificate, and names no managed key.",
+            "Treat the bundle as tampered with; fetch it again from where it was published.",
+        ),
+        Reason.CERTIFICATE_ROOT_INCLUDED: ReasonInfo(
+            "The bundle brings a root certificate of its own.",
+            "Treat the bundle as forged: whom to trust is the trust root's to say.",
         ),
         Reason.CERTIFICATE_UNTRUSTED: ReasonInfo(
             "The certificate does not lead to an authority of the trust root.",
@@ -179,6 +206,10 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.TIMESTAMP_INVALID: ReasonInfo(
             "A signed timestamp is of other bytes, of an untrusted authority, doubled, or one of too many.",
             "Check the timestamp authority's chain in the trust root; otherwise treat the bundle as forged.",
+        ),
+        Reason.TIMESTAMP_FUTURE: ReasonInfo(
+            "It was signed in the future, by a time that was verified.",
+            "Check this machine's clock; if it is right, the authority's or the log's is not.",
         ),
         Reason.STATEMENT_MALFORMED: ReasonInfo(
             "The signed payload is not an in-toto Statement v1.", "Sign a statement of that type."
@@ -276,6 +307,11 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.FORMAT_UNSUPPORTED: ReasonInfo(
             "The bundle or its log entry has a version that this verifier does not read.",
             "Update dhallmark, or sign in a format that it reads.",
+            indeterminate=True,
+        ),
+        Reason.TRUST_ROOT_MISSING: ReasonInfo(
+            "The bundle, or what is demanded of it, takes a trust root, and none was given.",
+            "Give the trusted_root.json of the instance that signed.",
             indeterminate=True,
         ),
     }

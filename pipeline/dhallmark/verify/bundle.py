@@ -1,133 +1,289 @@
-"""Verification of one Sigstore bundle v0.3 that holds a DSSE envelope, against a trust root and nothing else.
+"""Verification of one Sigstore bundle, against a trust root or managed keys and nothing else.
 
 The order is that of causes: a changed payload breaks the signature, and with it the log entry; the first finding is the
 one that names what was changed. Steps that do not depend on a failed one run all the same, so that a report has all.
 
-1. The format: a bundle v0.3 with one DSSE envelope, one signature and one log entry (S5, S7, S13, S14).
-2. The signature over the envelope's pre-authentication encoding, by the certificate's key (S3, S4). `keyid` is ignored.
-3. The payload type (S8), then the statement, read from the bytes whose signature was verified (S10).
-4. The time of signing: signed timestamps over this signature, and a Rekor v1 log's promise (T5, T6, T7).
-5. The certificate: valid at each time, below an authority of the trust root that was valid then (C3 to C7), logged for
-   certificate transparency (C17), for code signing, with one identity.
-6. The log entry: of a trusted log whose key was valid (T8), checkpoint signed by it (T3) with its origin, inclusion
-   proven (T2), about this envelope, signature and certificate (T1).
+1. The format: a bundle v0.1 to v0.3 with one signature, over a DSSE envelope or over a file's bytes, of the kind that
+   is demanded (S5, S7, S13, S14).
+2. The key: the certificate's, or the managed key that the bundle names; a hint chooses and proves nothing (S11).
+3. The signature, over the envelope's pre-authentication encoding (S3, S4) or the file (S2, S6). `keyid` is ignored.
+4. For an envelope the payload type (S8), then the statement, read from the bytes whose signature was verified (S10).
+5. The time of signing: signed timestamps over this signature, and a Rekor v1 log's promise (T5, T6, T7).
+6. The certificate: valid at each time, issued by an authority of the trust root that was valid then (C3 to C7), logged
+   for certificate transparency (C17), for code signing, with one identity. Or the managed key: valid at each time (C8).
+7. Each log entry: of a trusted log whose key was valid (T8), checkpoint signed by it (T3) with its origin, inclusion
+   proven (T2), about this envelope or file, signature and signer (T1).
 
-Who may sign what is not decided here: see `dhallmark.verify.policy`.
+Whatever a bundle brings must verify, also where less is demanded. Who may sign what is not decided here: see
+`dhallmark.verify.policy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 
-from dhallmark.identity import Identity
+from dhallmark.digest import Digest
+from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
-from dhallmark.statement import PAYLOAD_TYPE, Statement
+from dhallmark.statement import PAYLOAD_TYPE, DigestAlgorithmError, Statement
 from dhallmark.verdict import Outcome, Verdict
-from dhallmark.verify import certificate, log, timestamps
-from dhallmark.verify.parse import Envelope, ParsedBundle, parse_bundle
+from dhallmark.verify import body, certificate, keys, log, sct, timestamps
+from dhallmark.verify.demands import Demands, SignatureKind
+from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.parse import (
+    Envelope,
+    InclusionProof,
+    LogEntry,
+    MessageSignature,
+    ParsedBundle,
+    parse_bundle,
+)
 from dhallmark.verify.refusal import Refusal, border
 from dhallmark.verify.run import Run
-from dhallmark.verify.trust import TrustRoot
+from dhallmark.verify.schemes import BytesNeededError, Content, Key
+from dhallmark.verify.trust import Log, TrustRoot
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock of whoever vouches for a time may be ahead of this machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleResult:
-    """What became of a bundle."""
+    """What became of a bundle. All but the verdict is there only where that is accepted."""
 
     verdict: Verdict
     statement: Statement | None
-    """The signed statement: there only where the verdict is accepted."""
-    identity: Identity | None
-    """Who signed it: there only where the verdict is accepted."""
+    """The signed statement. None for a message signature, too."""
+    identity: Signatory | None
+    """Who signed it."""
     times: tuple[datetime, ...]
-    """When it was signed: there only where the verdict is accepted."""
+    """When it was signed, by every verified source; none where only a managed key vouches for it."""
+    message: Digest | None = None
+    """The file whose bytes were signed. None for a statement, too."""
 
 
-def verify_bundle(content: bytes, trust: TrustRoot, *, name: str = "bundle") -> BundleResult:
+@dataclass(frozen=True, kw_only=True)
+class _Signer:
+    """Whose key the signature must be by."""
+
+    key: Key
+    certificate: Certificate | None
+    managed: ManagedKey | None
+    """The one or the other."""
+
+    @cached_property
+    def logged(self) -> bytes:
+        """How a log names the signer: certificate or public key, as DER."""
+        if self.certificate is not None:
+            return self.certificate.public_bytes(Encoding.DER)
+        return self.managed.der if self.managed is not None else b""
+
+
+def verify_bundle(
+    content: bytes,
+    trust: TrustRoot | None,
+    *,
+    name: str = "bundle",
+    keys: Sequence[ManagedKey] = (),
+    demands: Demands = Demands(),  # noqa: B008  (frozen)
+    message: Digest | bytes | None = None,
+    now: datetime | None = None,
+) -> BundleResult:
     """Verify a bundle. Any bytes give a result; nothing is raised.
 
-    `name` is what the verdict calls the bundle, such as its digest or file.
+    `name` is what the verdict calls the bundle, such as its digest or file. A bundle that names a public key is
+    verified by that one of `keys`, or by the only one; one with a certificate never by a key. `trust` may be None where
+    the demands need none: then no certificate is believed, and log entries and timestamps are not looked at.
+
+    `message` is the file that a message signature must be over: its digest, or its bytes, which signatures by Ed25519
+    and with other hashes than SHA-256 need. Without it the digest that the bundle names is taken, and returned.
+
+    `now` is the clock, for a time of signing that is in the future; None for the machine's.
     """
     run = Run()
     bundle = run.step("bundle.format", lambda: parse_bundle(content))
-    statement = identity = None
-    times: tuple[datetime, ...] = ()
-    if bundle is not None:
-        statement = _verify_envelope(run, bundle)
-        identity, times = _verify_material(run, bundle, trust)
+    found = _Verification(run, trust, demands, now or datetime.now(UTC)) if bundle is not None else None
+    if bundle is not None and found is not None:
+        found.verify(bundle, keys, message)
     verdict = Verdict.of(name, checks=run.checks)
-    if verdict.outcome is not Outcome.ACCEPTED:
+    if found is None or verdict.outcome is not Outcome.ACCEPTED:
         return BundleResult(verdict=verdict, statement=None, identity=None, times=())
-    return BundleResult(verdict=verdict, statement=statement, identity=identity, times=times)
-
-
-def _verify_envelope(run: Run, bundle: ParsedBundle) -> Statement | None:
-    run.step("signature.kind", lambda: _require_envelope(bundle))
-    envelope = bundle.envelope
-    if envelope is None:
-        return None
-    payload = run.step("signature", lambda: _verify_signature(bundle, envelope))
-    if payload is None:
-        return None  # bytes that nobody signed are not parsed
-    run.step("envelope.payload-type", lambda: _require_payload_type(envelope.payload_type))
-    return run.step("statement", lambda: _read_statement(payload))
-
-
-def _verify_material(run: Run, bundle: ParsedBundle, trust: TrustRoot) -> tuple[Identity | None, tuple[datetime, ...]]:
-    leaf, entry = bundle.certificate, bundle.entry
-    signed = run.step("timestamps", lambda: timestamps.verify_timestamps(bundle.timestamps, bundle.signature, trust))
-    known = run.step("log.entry", lambda: log.find_log(entry, trust))
-    integrated = run.step("log.promise", lambda: log.read_integrated_time(entry, known)) if known else None
-    times = tuple(signed or ()) + ((integrated,) if integrated else ())
-    if signed is not None and run.step("time", lambda: _require_time(times), seen=_show_times) is not None:
-        run.step("certificate.validity", lambda: certificate.verify_validity(leaf, times))
-        chain = run.step("certificate.chain", lambda: certificate.verify_chain(leaf, times, trust))
-        if chain is not None:
-            run.step("certificate.sct", lambda: certificate.verify_embedded_sct(leaf, chain, trust))
-    run.step("certificate.profile", lambda: certificate.verify_profile(leaf))
-    identity = run.step(
-        "certificate.identity",
-        lambda: certificate.read_identity(leaf),
-        seen=lambda found: {"issuer": found.issuer, "subject": found.subject},
+    return BundleResult(
+        verdict=verdict,
+        statement=found.statement,
+        identity=found.identity,
+        times=found.times,
+        message=found.message,
     )
-    if known:
-        run.step("log.key", lambda: log.verify_key_period(known, times))
-        checkpoint = run.step("log.checkpoint", lambda: log.verify_checkpoint(entry, known))
-        if checkpoint is not None:
-            run.step("log.origin", lambda: log.verify_origin(entry, known, checkpoint))
-            run.step("log.inclusion", lambda: log.verify_inclusion(entry, checkpoint))
-        if bundle.envelope is not None:
-            run.step("log.body", lambda: log.verify_body(bundle))
-    return identity, times
 
 
-def _require_envelope(bundle: ParsedBundle) -> None:
-    if bundle.envelope is None:
-        raise Refusal(Reason.SIGNATURE_KIND, "the bundle signs bare bytes, not a statement")
+class _Verification:
+    """The steps of one verification, and what they found so far."""
 
+    def __init__(self, run: Run, trust: TrustRoot | None, demands: Demands, now: datetime) -> None:
+        self.run = run
+        self.trust = trust
+        self.demands = demands
+        self.now = now
+        self.statement: Statement | None = None
+        self.identity: Signatory | None = None
+        self.times: tuple[datetime, ...] = ()
+        self.message: Digest | None = None
 
-def _verify_signature(bundle: ParsedBundle, envelope: Envelope) -> bytes:
-    """The payload, if the certificate's key signed it."""
-    with border(Reason.SIGNATURE_INVALID, "signature"):
-        key = bundle.certificate.public_key()
-        # The only kind of key that sigstore's clients make for a keyless signature.
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise Refusal(
-                Reason.FORMAT_UNSUPPORTED, "the certificate's key is not ECDSA P-256", found=type(key).__name__
+    def verify(self, bundle: ParsedBundle, keys: Sequence[ManagedKey], message: Digest | bytes | None) -> None:
+        """Run all steps but the first."""
+        run = self.run
+        run.step("signature.kind", lambda: _require_kind(bundle, self.demands))
+        signer = run.step("signature.key", lambda: _find_signer(bundle, keys))
+        if isinstance(bundle.content, Envelope):
+            signed: Content | None = Content.of(bundle.content.pae)
+            self._verify_envelope(bundle.content, signer, signed)
+        else:
+            signed = self._verify_message(bundle.content, signer, message)
+        known = self._verify_time(bundle, keyed=bundle.certificate is None)
+        if bundle.certificate is not None:
+            self._verify_certificate(bundle.certificate)
+        elif signer is not None and signer.managed is not None:
+            self._verify_key(signer.managed)
+        about = None
+        if signer is not None and signed is not None:
+            about = body.Signed(
+                content=bundle.content,
+                message=signed,
+                verifier=signer.logged,
+                certified=signer.certificate is not None,
             )
+        for entry, its_log in known:
+            self._verify_entry(entry, its_log, about)
+
+    def _verify_envelope(self, envelope: Envelope, signer: _Signer | None, signed: Content | None) -> None:
+        run = self.run
+        if signer is None or signed is None:
+            return
+        if run.step("signature", lambda: _verify_signature(signer.key, envelope.signature, signed)) is None:
+            return  # bytes that nobody signed are not parsed
+        run.step("envelope.payload-type", lambda: _require_payload_type(envelope.payload_type))
+        self.statement = run.step("statement", lambda: _read_statement(envelope.payload))
+
+    def _verify_message(
+        self, signature: MessageSignature, signer: _Signer | None, message: Digest | bytes | None
+    ) -> Content | None:
+        signed = self.run.step("message", lambda: _find_message(signature, message))
+        if signed is None or signer is None:
+            return signed
+        if self.run.step("signature", lambda: _verify_signature(signer.key, signature.signature, signed)):
+            self.message = Digest.from_hex(signed.sha256.hex())
+        return signed
+
+    def _verify_time(self, bundle: ParsedBundle, *, keyed: bool) -> tuple[tuple[LogEntry, Log], ...]:
+        """Find the times of signing; the bundle's entries of trusted logs."""
+        run, demands = self.run, self.demands
+        trust = self.trust
+        if trust is None:
+            run.step("trust", lambda: _require_no_trust(demands, keyed=keyed))
+            return ()
+        stamps = run.step(
+            "timestamps",
+            lambda: timestamps.verify_timestamps(bundle.timestamps, bundle.signature, trust, least=demands.timestamps),
+        )
+        known = run.step("log.entry", lambda: log.find_logs(bundle.entries, trust, least=demands.log_entries))
+        times = [stamp.time for stamp in stamps or ()]
+        times += [promised for item in known or () if (promised := self._read_promise(*item)) is not None]
+        if stamps is not None or times:
+            # No time that was verified is left out: each of them must fit.
+            checked = run.step("time", lambda: _require_time(tuple(times), keyed=keyed, now=self.now), seen=_show_times)
+            self.times = checked or ()
+        return known or ()
+
+    def _verify_certificate(self, leaf: Certificate) -> None:
+        run, times, trust = self.run, self.times, self.trust
+        if trust is not None and times:
+            run.step("certificate.validity", lambda: certificate.verify_validity(leaf, times))
+            authority = run.step("certificate.chain", lambda: certificate.find_authority(leaf, times, trust))
+            if authority is not None:
+                run.step(
+                    "certificate.sct",
+                    lambda: sct.verify_embedded_scts(leaf, authority.key_hash, trust, least=self.demands.scts),
+                )
+        run.step("certificate.profile", lambda: certificate.verify_profile(leaf))
+        self.identity = run.step("certificate.identity", lambda: certificate.read_identity(leaf), seen=_show_identity)
+
+    def _verify_key(self, managed: ManagedKey) -> None:
+        self.run.step("key.validity", lambda: _require_valid_key(managed, self.times))
+        self.identity = managed.identity
+
+    def _read_promise(self, entry: LogEntry, its_log: Log) -> datetime | None:
+        return self.run.step("log.promise", lambda: log.read_integrated_time(entry, its_log))
+
+    def _verify_entry(self, entry: LogEntry, its_log: Log, about: body.Signed | None) -> None:
+        # Where nothing says when it was made, it must be believable today.
+        self.run.step("log.key", lambda: log.verify_key_period(its_log, self.times or (self.now,)))
+        if entry.proof is not None:  # else the promise, verified above, is all that a bundle v0.1 needs
+            self._verify_proof(entry, entry.proof, its_log)
+        if about is not None:
+            self.run.step("log.body", lambda: body.verify_body(entry, about))
+
+    def _verify_proof(self, entry: LogEntry, proof: InclusionProof, its_log: Log) -> None:
+        run = self.run
+        checkpoint = None
+        if proof.checkpoint is not None:
+            envelope = proof.checkpoint
+            checkpoint = run.step("log.checkpoint", lambda: log.verify_checkpoint(envelope, its_log))
+            if checkpoint is None:
+                return
+            signed = checkpoint
+            run.step("log.origin", lambda: log.verify_origin(entry, its_log, signed))
+        run.step("log.inclusion", lambda: log.verify_inclusion(entry, proof, checkpoint))
+
+
+def _require_kind(bundle: ParsedBundle, demands: Demands) -> None:
+    kind = SignatureKind.DSSE if bundle.envelope is not None else SignatureKind.MESSAGE
+    if kind not in demands.kinds:
+        found = "the bundle signs bare bytes, not a statement"
+        raise Refusal(
+            Reason.SIGNATURE_KIND,
+            found if kind is SignatureKind.MESSAGE else "the bundle signs a statement, not a file",
+            expected=", ".join(sorted(demands.kinds)),
+            found=kind.value,
+        )
+
+
+def _find_signer(bundle: ParsedBundle, managed_keys: Sequence[ManagedKey]) -> _Signer:
+    with border(Reason.FORMAT_UNSUPPORTED, "key"):
+        if bundle.certificate is not None:
+            return _Signer(key=Key.of(bundle.certificate.public_key()), certificate=bundle.certificate, managed=None)
+        hint = bundle.key_hint or ""
+        chosen = keys.choose(managed_keys, hint)
+        if chosen is None:
+            raise Refusal(
+                Reason.KEY_UNKNOWN,
+                "the bundle names a managed key, and it is none of those that are trusted",
+                expected=", ".join(key.identity.fingerprint for key in managed_keys) or "a certificate",
+                found=hint[:100],
+            )
+        return _Signer(key=chosen.ready, certificate=None, managed=chosen)
+
+
+def _verify_signature(key: Key, signature: bytes, signed: Content) -> bool:
+    with border(Reason.SIGNATURE_INVALID, "signature"):
         try:
-            key.verify(envelope.signature, envelope.pae, ec.ECDSA(hashes.SHA256()))
+            key.verify(signature, signed)
         except InvalidSignature as error:
             raise Refusal(
-                Reason.SIGNATURE_INVALID, "the signature does not fit the payload and the certificate's key"
+                Reason.SIGNATURE_INVALID, "the signature does not fit what is signed and the signer's key"
             ) from error
-        return envelope.payload
+        except BytesNeededError as error:
+            raise Refusal(
+                Reason.FORMAT_UNSUPPORTED, "a signature by a key of this kind needs the bytes of the file"
+            ) from error
+        return True
 
 
 def _require_payload_type(payload_type: str) -> None:
@@ -142,14 +298,71 @@ def _require_payload_type(payload_type: str) -> None:
 
 def _read_statement(payload: bytes) -> Statement:
     with border(Reason.STATEMENT_MALFORMED, "statement"):
-        return Statement.parse(payload)
+        try:
+            return Statement.parse(payload)
+        except DigestAlgorithmError as error:
+            raise Refusal(Reason.SUBJECT_ALGORITHM, error.message) from error
 
 
-def _require_time(times: tuple[datetime, ...]) -> tuple[datetime, ...]:
-    if not times:
+def _find_message(signature: MessageSignature, message: Digest | bytes | None) -> Content:
+    """What must have been signed: the file that the caller has, or else the one that the bundle names."""
+    if message is None:
+        if signature.algorithm != "SHA2_256":
+            raise Refusal(Reason.FORMAT_UNSUPPORTED, "the bundle names no SHA-256 of its file: give the file")
+        return Content(None, signature.digest)
+    content = Content(None, bytes.fromhex(message.hex)) if isinstance(message, Digest) else Content.of(message)
+    named = signature.algorithm and content.digest(signature.algorithm.lower().replace("sha2_", "sha"))
+    if named and named != signature.digest:
+        raise Refusal(
+            Reason.MESSAGE_MISMATCH,
+            "the bundle is about another file",
+            expected=named.hex(),
+            found=signature.digest.hex(),
+        )
+    return content
+
+
+def _require_no_trust(demands: Demands, *, keyed: bool) -> None:
+    if not keyed or demands.log_entries or demands.timestamps:
+        raise Refusal(
+            Reason.TRUST_ROOT_MISSING, "a certificate, a log entry or a timestamp is demanded, and no trust root given"
+        )
+
+
+def _require_time(times: tuple[datetime, ...], *, keyed: bool, now: datetime) -> tuple[datetime, ...]:
+    if not times and not keyed:
         raise Refusal(Reason.TIMESTAMP_MISSING, "no signed timestamp, and no integrated time that the log promised")
+    for moment in times:
+        if moment > now + CLOCK_SKEW:
+            raise Refusal(
+                Reason.TIMESTAMP_FUTURE,
+                "the time of signing is in the future",
+                expected=f"until {now.isoformat()}",
+                found=moment.isoformat(),
+            )
     return times
 
 
+def _require_valid_key(managed: ManagedKey, times: tuple[datetime, ...]) -> None:
+    if not times and managed.period != keys.ALWAYS:
+        raise Refusal(
+            Reason.TIMESTAMP_MISSING,
+            "the key is valid for a time only, and nothing proves when it signed",
+            expected=str(managed.period),
+        )
+    for moment in times:
+        if not managed.period.contains(moment):
+            raise Refusal(
+                Reason.KEY_OUTSIDE_VALIDITY,
+                "signed when the managed key was not valid",
+                expected=str(managed.period),
+                found=moment.isoformat(),
+            )
+
+
 def _show_times(times: tuple[datetime, ...]) -> Mapping[str, str]:
-    return {"signed": ", ".join(moment.isoformat() for moment in times)}
+    return {"signed": ", ".join(moment.isoformat() for moment in times)} if times else {}
+
+
+def _show_identity(found: Identity) -> Mapping[str, str]:
+    return {"issuer": found.issuer, "subject": found.subject}

@@ -1,13 +1,12 @@
-"""The signing certificate: its chain at the time of signing, its SCT, its profile, and the identity in it.
+"""The signing certificate: its chain at the time of signing, its profile, and the identity in it.
 
-Source: RFC 5280, RFC 6962 section 3.2, Fulcio's docs/certificate-specification.md and docs/oid-info.md.
+Source: RFC 5280, Fulcio's docs/certificate-specification.md and docs/oid-info.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
+from datetime import datetime
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import (
@@ -18,21 +17,19 @@ from cryptography.x509 import (
     KeyUsage,
     ObjectIdentifier,
     OtherName,
-    PrecertificateSignedCertificateTimestamps,
     RFC822Name,
     SubjectAlternativeName,
     UniformResourceIdentifier,
     UnrecognizedExtension,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
-from sigstore._internal.sct import verify_sct
-from sigstore._internal.trust import CTKeyring, Keyring
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder
 
-from dhallmark.identity import EXTENSION_OIDS, Identity
+from dhallmark.identity import EXTENSION_OIDS, Identity, SubjectKind
 from dhallmark.reasons import Reason
+from dhallmark.verify.authority import Authority
 from dhallmark.verify.refusal import Refusal, border
-from dhallmark.verify.trust import Authority, TrustRoot
+from dhallmark.verify.trust import TrustRoot
 
 _ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _OTHER_NAME = ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
@@ -52,85 +49,56 @@ def verify_validity(certificate: Certificate, times: Sequence[datetime]) -> None
             )
 
 
-def verify_chain(certificate: Certificate, times: Sequence[datetime], trust: TrustRoot) -> tuple[Certificate, ...]:
-    """The certificates above `certificate`, up to an authority of the trust root, all valid at each of `times`.
+def find_authority(certificate: Certificate, times: Sequence[datetime], trust: TrustRoot) -> Authority:
+    """The authority of the trust root that issued `certificate`, and was valid at each of `times`.
 
-    Only the last certificate of an authority is an anchor: an intermediate that expired is not excused by its
-    standing in the trust root (C7), and certificates inside a bundle are not even read (C4).
+    Only the trust root's own chains count: certificates inside a bundle are not even offered to them (C4). An
+    intermediate that expired is not excused by its standing in the trust root (C7).
     """
-    chain: tuple[Certificate, ...] = ()
-    for moment in times:
-        chain = _chain_at(certificate, moment, trust)
-    return chain
-
-
-def _chain_at(certificate: Certificate, moment: datetime, trust: TrustRoot) -> tuple[Certificate, ...]:
-    said = "the trust root has no certificate authority"
+    said: Refusal | None = None
     for authority in trust.certificate_authorities:
-        if not authority.period.contains(moment):
-            continue
         try:
             with border(Reason.CERTIFICATE_UNTRUSTED, "certificate chain"):
-                return _build(certificate, authority, moment)
+                _verify_issued(certificate, authority)
         except Refusal as refusal:
-            said = refusal.detail
-    expired = next((a for a in trust.certificate_authorities if _signed_below(certificate, a)), None)
-    if expired is not None:
-        raise Refusal(
+            said = said or refusal
+            continue
+        moment = authority.outside(times)
+        if moment is None:
+            return authority
+        said = Refusal(
             Reason.CERTIFICATE_OUTSIDE_VALIDITY,
-            f"the authority that issued the certificate was not valid when it was used: {said}",
-            expected=str(expired.period),
+            "the authority that issued the certificate was not valid when it was used",
+            expected=f"{authority.period}, and {authority.validity}",
             found=moment.isoformat(),
         )
-    raise Refusal(Reason.CERTIFICATE_UNTRUSTED, said)
+    raise said or Refusal(Reason.CERTIFICATE_UNTRUSTED, "the trust root has no certificate authority")
 
 
-def _build(certificate: Certificate, authority: Authority, moment: datetime) -> tuple[Certificate, ...]:
-    # webpki's policy wants clientAuth; Fulcio's certificates have codeSigning, which `verify_profile` demands.
-    ca, leaf = (
-        policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
-        for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
-    )
+def _verify_issued(certificate: Certificate, authority: Authority) -> None:
+    """Refuse a certificate that the authority did not issue.
+
+    The path ends at the issuing certificate: that this one leads to the anchor is a fact of the trust root. Its time is
+    any at which the certificate was valid; whether it was so when it was used is `verify_validity`'s to say, and
+    whether the authority was, `Authority.outside`'s.
+    """
+    if authority.flaw is not None:
+        raise Refusal(Reason.CERTIFICATE_UNTRUSTED, authority.flaw)
     verifier = (
         PolicyBuilder()
-        .store(Store([authority.chain[-1]]))
-        .time(moment)
-        .extension_policies(ca_policy=ca, ee_policy=leaf)
+        .store(authority.store)
+        .time(certificate.not_valid_before_utc)
+        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
         .build_client_verifier()
     )
-    return tuple(verifier.verify(certificate, list(authority.chain[:-1])).chain[1:])
+    verifier.verify(certificate, [])
 
 
-def _signed_below(certificate: Certificate, authority: Authority) -> bool:
-    """True where the signatures lead from `certificate` to the authority's anchor, whatever the time."""
-    links = (certificate, *authority.chain)
-    try:
-        with border(Reason.CERTIFICATE_UNTRUSTED, "signature"):
-            for child, issuer in pairwise(links):
-                child.verify_directly_issued_by(issuer)
-    except Refusal:
-        return False
-    return True
-
-
-def verify_embedded_sct(certificate: Certificate, chain: Sequence[Certificate], trust: TrustRoot) -> None:
-    """Refuse a certificate that no trusted certificate transparency log has promised to publish (C17)."""
-    with border(Reason.CERTIFICATE_SCT, "SCT"):
-        scts = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
-        if len(scts) != 1:
-            raise Refusal(Reason.CERTIFICATE_SCT, "the certificate needs exactly one SCT", found=str(len(scts)))
-        log = trust.ct_logs.get(scts[0].log_id)
-        if log is None:
-            raise Refusal(Reason.CERTIFICATE_SCT, "the SCT is of a log that is not trusted", found=scts[0].log_id.hex())
-        signed_at = scts[0].timestamp.replace(tzinfo=UTC)
-        if not log.period.contains(signed_at):
-            raise Refusal(
-                Reason.CERTIFICATE_SCT,
-                "the SCT was signed when the log's key was not valid",
-                expected=str(log.period),
-                found=signed_at.isoformat(),
-            )
-        verify_sct(certificate, list(chain), CTKeyring(Keyring([log.public_key])))
+# webpki's policy wants clientAuth; Fulcio's certificates have codeSigning, which `verify_profile` demands.
+_CA_POLICY, _LEAF_POLICY = (
+    policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
+    for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
+)
 
 
 def verify_profile(certificate: Certificate) -> None:
@@ -152,9 +120,11 @@ def verify_profile(certificate: Certificate) -> None:
 def read_identity(certificate: Certificate) -> Identity:
     """Who the certificate says its owner is. Refuses one that says nothing, or two things."""
     with border(Reason.CERTIFICATE_PROFILE, "certificate"):
+        subject, kind = _subject(certificate)
         return Identity(
             issuer=_issuer(certificate),
-            subject=_subject(certificate),
+            subject=subject,
+            subject_kind=kind,
             extensions={
                 name: value
                 for name, oid in EXTENSION_OIDS.items()
@@ -174,17 +144,19 @@ def _issuer(certificate: Certificate) -> str:
     return found.pop()
 
 
-def _subject(certificate: Certificate) -> str:
+def _subject(certificate: Certificate) -> tuple[str, SubjectKind]:
     names = list(certificate.extensions.get_extension_for_class(SubjectAlternativeName).value)
     if len(names) != 1:
         raise Refusal(
             Reason.CERTIFICATE_PROFILE, "the certificate needs exactly one alternative name", found=str(len(names))
         )
     name = names[0]
-    if isinstance(name, UniformResourceIdentifier | RFC822Name):
-        return name.value
+    if isinstance(name, UniformResourceIdentifier):
+        return name.value, SubjectKind.URI
+    if isinstance(name, RFC822Name):
+        return name.value, SubjectKind.EMAIL
     if isinstance(name, OtherName) and name.type_id == _OTHER_NAME:
-        return asn1.decode_der(str, name.value)
+        return asn1.decode_der(str, name.value), SubjectKind.OTHER
     raise Refusal(Reason.CERTIFICATE_PROFILE, f"an alternative name of an unknown kind: {type(name).__name__}")
 
 

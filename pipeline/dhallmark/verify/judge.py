@@ -15,8 +15,9 @@ from dhallmark.config.policy import Policy
 from dhallmark.errors import FormatError
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.bundle import verify_bundle
-from dhallmark.verify.parse import MAX_BUNDLE_BYTES, decode_base64
+from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import ArtifactFacts, Broken, PolicyJudge, Signed
+from dhallmark.verify.protojson import decode_base64
 from dhallmark.verify.trust import TrustRoot
 
 

@@ -1,73 +1,75 @@
-"""The transparency log: that the entry is in a trusted log, and is about this very signature.
+"""The transparency log: that an entry is in a log of the trust root, and when that log took it.
 
-Source: RFC 6962 (inclusion proofs), C2SP signed-note and tlog-checkpoint, Rekor v1 and v2's entry types.
+Source: RFC 6962 (inclusion proofs), C2SP signed-note and tlog-checkpoint, Rekor v1's signed entry timestamp.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from sigstore._internal.merkle import verify_merkle_inclusion
-from sigstore._internal.rekor.checkpoint import LogCheckpoint, RekorSignature, SignedNote
-from sigstore._internal.trust import Key
-from sigstore.models import TransparencyLogEntry as LibraryEntry
-from sigstore_models.rekor.v1 import TransparencyLogEntry
+from cryptography.exceptions import InvalidSignature
 
 from dhallmark import strictjson
 from dhallmark.reasons import Reason
-from dhallmark.verify.parse import ParsedBundle
+from dhallmark.verify.body import is_rekor_v2
+from dhallmark.verify.merkle import root_of
+from dhallmark.verify.note import Checkpoint, Line
+from dhallmark.verify.parse import InclusionProof, LogEntry
 from dhallmark.verify.refusal import Refusal, border
+from dhallmark.verify.schemes import Key
 from dhallmark.verify.trust import Log, TrustRoot
 
-REKOR_V2 = ("hashedrekord", "0.0.2")
-REKOR_V1 = ("dsse", "0.0.1")
-_KEY_HINT_BYTES = 4
 
+def find_logs(entries: Sequence[LogEntry], trust: TrustRoot, *, least: int) -> tuple[tuple[LogEntry, Log], ...]:
+    """The entries of logs in the trust root, each with its log; what they say of it, their checkpoint must prove.
 
-def find_log(entry: TransparencyLogEntry, trust: TrustRoot) -> Log:
-    """The log of the trust root that the entry says it is in. What it says is verified by the checkpoint."""
-    log = trust.logs.get(entry.log_id.key_id)
-    if log is None:
+    An entry of a log that is not trusted counts for nothing, and harms nothing beside one that is. Refused where fewer
+    than `least` trusted logs have an entry, or none has while there are entries. Two entries of one log are one.
+    """
+    found = tuple((entry, log) for entry in entries if (log := trust.logs.get(entry.log_id)) is not None)
+    count = len({log.log_id for _, log in found})
+    if count < max(least, 1 if entries else 0):
         raise Refusal(
             Reason.LOG_ENTRY_MISSING,
-            "the log entry is of a log that is not trusted",
-            expected=", ".join(sorted({known.host for known in trust.logs.values()})),
-            found=entry.log_id.key_id.hex(),
+            "the bundle has too few entries of logs that are trusted" if entries else "the bundle has no log entry",
+            expected=f"{max(least, 1)} of: " + (", ".join(sorted({log.host for log in trust.logs.values()})) or "none"),
+            found=", ".join(entry.log_id.hex() for entry in entries) or "none",
         )
-    if log.key is None:
-        raise Refusal(
-            Reason.FORMAT_UNSUPPORTED,
-            "the log's key is of a kind that this verifier does not read",
-            found=log.public_key.key_details.value,
-        )
-    return log
+    for _, log in found:
+        if log.key is None:
+            raise Refusal(
+                Reason.FORMAT_UNSUPPORTED,
+                "the log's key is of a kind that this verifier does not read",
+                found=log.key_details,
+            )
+    return found
 
 
-def read_integrated_time(entry: TransparencyLogEntry, log: Log) -> datetime | None:
+def read_integrated_time(entry: LogEntry, log: Log) -> datetime | None:
     """When the log says that it took the entry, by its signed promise (Rekor v1). None where it promises nothing.
 
     An integrated time without its promise is the bundle's word alone and counts for nothing (T6).
     """
-    if not entry.inclusion_promise:
+    if entry.promise is None:
         return None
+    promised = strictjson.dump_compact(  # RFC 8785's form: ASCII strings and integers alone
+        {
+            "body": base64.b64encode(entry.body).decode(),
+            "integratedTime": entry.integrated_time,
+            "logID": entry.log_id.hex(),
+            "logIndex": entry.index,
+        }
+    )
     with border(Reason.LOG_PROMISE, "inclusion promise"):
-        promised = strictjson.dump_compact(  # RFC 8785's form: ASCII strings and integers alone
-            {
-                "body": base64.b64encode(entry.canonicalized_body).decode(),
-                "integratedTime": entry.integrated_time or 0,
-                "logID": entry.log_id.key_id.hex(),
-                "logIndex": entry.log_index,
-            }
-        )
-        _key_of(log).verify(entry.inclusion_promise.signed_entry_timestamp, promised)
+        try:
+            _key_of(log).verify_bytes(entry.promise, promised)
+        except InvalidSignature as error:
+            raise Refusal(Reason.LOG_PROMISE, "the log's promise is not about this entry, or not the log's") from error
         # Rekor v2 promises nothing; a promise over one of its entries was not made by a log that we know.
-        if not entry.integrated_time or (entry.kind_version.kind, entry.kind_version.version) == REKOR_V2:
+        if not entry.integrated_time or is_rekor_v2(entry):
             return None
         return datetime.fromtimestamp(entry.integrated_time, tz=UTC)
 
@@ -84,137 +86,66 @@ def verify_key_period(log: Log, times: Sequence[datetime]) -> None:
             )
 
 
-def verify_checkpoint(entry: TransparencyLogEntry, log: Log) -> LogCheckpoint:
-    """The entry's checkpoint, signed by `log`. Signature lines of others (witnesses) count for nothing."""
+def verify_checkpoint(envelope: str, log: Log) -> Checkpoint:
+    """The checkpoint, signed by `log`; signatures of others, such as witnesses, count for nothing."""
     with border(Reason.LOG_CHECKPOINT, "checkpoint"):
-        note = SignedNote.from_text(_envelope(entry))
-        line = _line_of(note, log)
-        _key_of(log).verify(base64.b64decode(line.signature), note.note.encode())
-        return LogCheckpoint.from_text(note.note)
+        checkpoint = Checkpoint.parse(envelope)
+        try:
+            _key_of(log).verify_bytes(_line_of(checkpoint, log).signature, checkpoint.text)
+        except InvalidSignature as error:
+            raise Refusal(Reason.LOG_CHECKPOINT, "the checkpoint is not signed by the log") from error
+        return checkpoint
 
 
-def verify_origin(entry: TransparencyLogEntry, log: Log, checkpoint: LogCheckpoint) -> None:
+def verify_origin(entry: LogEntry, log: Log, checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint of another log than the one that the trust root names: one key may sign for two (T3).
 
     A Rekor v2 log's origin is its host name; a Rekor v1 log adds ` - ` and the number of the tree.
     """
-    with border(Reason.LOG_ORIGIN, "checkpoint"):
-        signer = _line_of(SignedNote.from_text(_envelope(entry)), log).name
-        tree = "" if (entry.kind_version.kind, entry.kind_version.version) == REKOR_V2 else r"( - [0-9]+)?"
-        if not log.host or signer != log.host or not re.fullmatch(re.escape(log.host) + tree, checkpoint.origin):
-            raise Refusal(
-                Reason.LOG_ORIGIN,
-                "the checkpoint is another log's",
-                expected=log.host,
-                found=f"{checkpoint.origin}, signed as {signer}",
-            )
+    signer = _line_of(checkpoint, log).name
+    name, _, tree = checkpoint.origin.partition(" - ")
+    numbered = checkpoint.origin == name or (not is_rekor_v2(entry) and re.fullmatch(r"[0-9]+", tree) is not None)
+    if name not in log.names or signer != name or not numbered:
+        raise Refusal(
+            Reason.LOG_ORIGIN,
+            "the checkpoint is another log's",
+            expected=" or ".join(sorted(log.names)) or "a log with a host name",
+            found=f"{checkpoint.origin}, signed as {signer}",
+        )
 
 
-def verify_inclusion(entry: TransparencyLogEntry, checkpoint: LogCheckpoint) -> None:
-    """Refuse an entry whose inclusion proof does not lead to the checkpoint's root hash."""
+def verify_inclusion(entry: LogEntry, proof: InclusionProof, checkpoint: Checkpoint | None) -> None:
+    """Refuse an entry whose inclusion proof does not lead to the checkpoint's root hash.
+
+    Without a checkpoint, which only a promise can stand in for, the proof must lead to the root that it claims.
+    """
     with border(Reason.LOG_INCLUSION, "inclusion proof"):
-        proof = entry.inclusion_proof
-        if proof.tree_size != checkpoint.log_size:
+        if checkpoint is not None and proof.size != checkpoint.size:
             raise Refusal(
                 Reason.LOG_INCLUSION,
                 "the proof is for another tree than the checkpoint's",
-                expected=str(checkpoint.log_size),
-                found=str(proof.tree_size),
+                expected=str(checkpoint.size),
+                found=str(proof.size),
             )
-        if proof.root_hash.hex() != checkpoint.log_hash:
+        if checkpoint is not None and proof.root != checkpoint.root:
             raise Refusal(
                 Reason.LOG_INCLUSION,
                 "the proof's root hash is not the checkpoint's",
-                expected=checkpoint.log_hash,
-                found=proof.root_hash.hex(),
+                expected=checkpoint.root.hex(),
+                found=proof.root.hex(),
             )
-        verify_merkle_inclusion(LibraryEntry(entry))
-
-
-def verify_body(bundle: ParsedBundle) -> None:
-    """Refuse an entry about other content: other bytes, another signature or certificate (T1, CVE-2022-36056)."""
-    kind = (bundle.entry.kind_version.kind, bundle.entry.kind_version.version)
-    if bundle.envelope is None or kind not in _EXPECTED:
-        raise Refusal(
-            Reason.FORMAT_UNSUPPORTED,
-            "an entry of a kind that this verifier does not read",
-            expected=" or ".join("/".join(known) for known in _EXPECTED),
-            found="/".join(kind)[:100],
-        )
-    with border(Reason.LOG_ENTRY_MISMATCH, "log entry"):
-        body = strictjson.parse(bundle.entry.canonicalized_body, what="log entry")
-        expected = _EXPECTED[kind](bundle)
-        if not isinstance(body, dict) or body.get("kind") != kind[0] or body.get("apiVersion") != kind[1]:
-            raise Refusal(Reason.LOG_ENTRY_MISMATCH, "the entry is of another kind than the bundle says")
-        _compare(expected, body.get("spec"), path="spec")
-
-
-def _expected_v2(bundle: ParsedBundle) -> Mapping[str, Any]:
-    """Rekor v2 logs a DSSE envelope as the digest of its PAE, its one signature, and the certificate."""
-    certificate = bundle.certificate.public_bytes(Encoding.DER)
-    return {
-        "hashedRekordV002": {
-            "data": {
-                "algorithm": "SHA2_256",
-                "digest": base64.b64encode(hashlib.sha256(bundle.envelope.pae).digest()).decode()
-                if bundle.envelope
-                else None,
-            },
-            "signature": {
-                "content": base64.b64encode(bundle.signature).decode(),
-                "verifier": {"x509Certificate": {"rawBytes": base64.b64encode(certificate).decode()}},
-            },
-        }
-    }
-
-
-def _expected_v1(bundle: ParsedBundle) -> Mapping[str, Any]:
-    """Rekor v1 logs the payload's digest, the signature, and the certificate as PEM.
-
-    Its hash of the whole envelope is not compared: it is of a JSON text that no bundle carries.
-    """
-    payload = bundle.envelope.payload if bundle.envelope else b""
-    return {
-        "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()},
-        "signatures": [
-            {
-                "signature": base64.b64encode(bundle.signature).decode(),
-                "verifier": base64.b64encode(bundle.certificate.public_bytes(Encoding.PEM)).decode(),
-            }
-        ],
-    }
-
-
-_EXPECTED = {REKOR_V2: _expected_v2, REKOR_V1: _expected_v1}
-
-
-def _compare(expected: object, found: object, *, path: str) -> None:
-    """Refuse `found` where it differs from `expected`; what `expected` does not name is not looked at."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        for key, value in expected.items():
-            _compare(value, found.get(key), path=f"{path}.{key}")
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for index, (one, other) in enumerate(zip(expected, found, strict=True)):
-            _compare(one, other, path=f"{path}[{index}]")
-    elif expected != found:
-        raise Refusal(Reason.LOG_ENTRY_MISMATCH, "the log entry is about other content", field=path)
+        if root_of(entry.body, index=proof.index, size=proof.size, hashes=proof.hashes) != proof.root:
+            raise Refusal(Reason.LOG_INCLUSION, "the entry is not in the tree of the root hash")
 
 
 def _key_of(log: Log) -> Key:
-    if log.key is None:  # `find_log` has refused such a log
+    if log.key is None:  # `find_logs` has refused such a log
         raise Refusal(Reason.FORMAT_UNSUPPORTED, "the log's key cannot be read")
     return log.key
 
 
-def _envelope(entry: TransparencyLogEntry) -> str:
-    checkpoint = entry.inclusion_proof.checkpoint
-    if checkpoint is None:
-        raise Refusal(Reason.LOG_CHECKPOINT, "the inclusion proof has no checkpoint")
-    return checkpoint.envelope
-
-
-def _line_of(note: SignedNote, log: Log) -> RekorSignature:
-    for line in note.signatures:
-        if line.sig_hash == log.log_id[:_KEY_HINT_BYTES]:
-            return line
-    raise Refusal(Reason.LOG_CHECKPOINT, "the checkpoint has no signature of the log that the entry is in")
+def _line_of(checkpoint: Checkpoint, log: Log) -> Line:
+    line = checkpoint.signed_by(log.hints)
+    if line is None:
+        raise Refusal(Reason.LOG_CHECKPOINT, "the checkpoint has no signature of the log that the entry is in")
+    return line

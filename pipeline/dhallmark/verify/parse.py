@@ -1,49 +1,67 @@
-"""Reading a Sigstore bundle v0.3: from hostile bytes to typed parts, or a refusal that says what is wrong.
+"""Reading a Sigstore bundle: from hostile bytes to typed parts, or a refusal that says what is wrong.
+
+Versions 0.1 to 0.3 are one message that grew: 0.1 may prove inclusion by the log's promise alone, 0.2 wants the proof,
+0.3 the certificate by itself instead of a chain.
 
 Source: sigstore protobuf-specs, sigstore_bundle.proto and its JSON mapping; DSSE v1.0.2.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from types import MappingProxyType
 
 from cryptography.x509 import Certificate, load_der_x509_certificate
-from sigstore_models.bundle.v1 import Bundle
-from sigstore_models.rekor.v1 import TransparencyLogEntry
 
 from dhallmark import strictjson
 from dhallmark.reasons import Reason
+from dhallmark.verify import protojson
+from dhallmark.verify.protojson import Message
 from dhallmark.verify.refusal import Refusal, border
 
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
-_FAMILY = "application/vnd.dev.sigstore.bundle"
-_READABLE = ("application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle+json;version=0.3")
+MAX_LOG_ENTRIES = 32
+MAX_PROOF_HASHES = 64
+"""The height of the tallest tree whose size is an int64, and one."""
+_MAX_CERTIFICATES = 16
+_MAX_LISTED_TIMESTAMPS = 4096
+"""Read, so that the step that counts them (`timestamps`) can refuse them for their number."""
 
-_BYTES_FIELDS = frozenset(
+_FAMILY = "application/vnd.dev.sigstore.bundle"
+_VERSIONS: Mapping[object, int] = MappingProxyType(
     {
-        "rawBytes",
-        "keyId",
-        "rootHash",
-        "hashes",
-        "signedEntryTimestamp",
-        "canonicalizedBody",
-        "signedTimestamp",
-        "payload",
-        "sig",
-        "signature",
-        "digest",
+        f"{_FAMILY}+json;version=0.1": 1,
+        f"{_FAMILY}+json;version=0.2": 2,
+        f"{_FAMILY}+json;version=0.3": 3,
+        f"{_FAMILY}.v0.3+json": 3,
     }
 )
-"""The fields of the bundle's messages that protobuf types as bytes; no other field has one of these names."""
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}")
+_PROVEN = 2
+"""The first version whose entries need an inclusion proof."""
+_ALONE = 3
+"""The first version whose certificate stands by itself."""
+
+_BUNDLE = frozenset({"mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"})
+_MATERIAL = frozenset({"publicKey", "x509CertificateChain", "certificate", "tlogEntries", "timestampVerificationData"})
+_ENTRY = frozenset(
+    {
+        "logIndex",
+        "logId",
+        "kindVersion",
+        "integratedTime",
+        "inclusionPromise",
+        "inclusionProof",
+        "canonicalizedBody",
+    }
+)
+_PROOF = frozenset({"logIndex", "rootHash", "treeSize", "hashes", "checkpoint"})
+_RAW_BYTES = frozenset({"rawBytes"})
+_HASHES = MappingProxyType({"SHA2_256": 32, "SHA2_384": 48, "SHA2_512": 64})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Envelope:
     """A DSSE envelope with its one signature."""
 
@@ -51,7 +69,7 @@ class Envelope:
     payload: bytes
     signature: bytes
 
-    @property
+    @cached_property
     def pae(self) -> bytes:
         """The bytes that are signed (DSSE v1, pre-authentication encoding)."""
         kind = self.payload_type.encode()
@@ -59,17 +77,67 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSignature:
+    """A signature over the bytes of a file, which are not in the bundle."""
+
+    signature: bytes
+    algorithm: str | None
+    """What the digest below is of, such as SHA2_256. None where the bundle names no digest."""
+    digest: bytes
+    """What the bundle says is the digest of the file: nobody signed that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InclusionProof:
+    """The path from an entry to the root of a log's Merkle tree (RFC 6962, section 2.1.1)."""
+
+    index: int
+    size: int
+    root: bytes
+    hashes: tuple[bytes, ...]
+    checkpoint: str | None
+    """The signed note that vouches for the root. Only a bundle v0.1 may lack it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """An entry of a transparency log."""
+
+    log_id: bytes
+    index: int
+    """In the whole log: a Rekor v1 log is a sequence of trees."""
+    kind: str
+    version: str
+    integrated_time: int
+    """Seconds since 1970, UTC; 0 where there is none."""
+    promise: bytes | None
+    """The signed entry timestamp."""
+    proof: InclusionProof | None
+    """Only a bundle v0.1 with a promise may lack it."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedBundle:
     """The parts of a bundle. Nothing in it is verified yet."""
 
-    envelope: Envelope | None
-    """None where the bundle holds a bare message signature."""
-    signature: bytes
-    """The signature over the envelope's PAE, or over the message."""
-    certificate: Certificate
+    content: Envelope | MessageSignature
+    certificate: Certificate | None
+    """The signer's. None where the bundle names a managed key; then `key_hint` is there."""
+    key_hint: str | None
     timestamps: tuple[bytes, ...]
     """RFC 3161 responses, DER."""
-    entry: TransparencyLogEntry
+    entries: tuple[LogEntry, ...]
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The DSSE envelope. None where the bundle signs a file's bytes."""
+        return self.content if isinstance(self.content, Envelope) else None
+
+    @property
+    def signature(self) -> bytes:
+        """The signature over the envelope's PAE, or over the file's bytes."""
+        return self.content.signature
 
 
 def parse_bundle(content: bytes) -> ParsedBundle:
@@ -78,118 +146,194 @@ def parse_bundle(content: bytes) -> ParsedBundle:
         body = strictjson.parse(content, what="bundle", max_bytes=MAX_BUNDLE_BYTES)
         if not isinstance(body, dict):
             raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: not a JSON object")
-    _check_media_type(body.get("mediaType"))
-    _check_envelope(body)
-    _check_material(body.get("verificationMaterial"))
-    with border(Reason.BUNDLE_MALFORMED, "bundle"):
-        message = Bundle.from_json(json.dumps(_decode_alphabets(body, path="")))
-        material = message.verification_material
-        if material.certificate is None:
-            raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: a version 0.3 bundle needs its certificate alone")
-        certificate = load_der_x509_certificate(material.certificate.raw_bytes)
-        timestamps = material.timestamp_verification_data
-        envelope = message.dsse_envelope
-        if envelope is not None:
-            signature = envelope.signatures[0].sig
-        elif message.message_signature is not None:
-            signature = message.message_signature.signature
-        else:
-            raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: neither an envelope nor a message signature")
+        version = _version(body.get("mediaType"))
+        bundle = protojson.message(body, "bundle", _BUNDLE)
+        material = protojson.required(bundle, "verificationMaterial", "bundle", _MATERIAL)
+        certificate, hint = _signer(material, version)
         return ParsedBundle(
-            envelope=None
-            if envelope is None
-            else Envelope(payload_type=envelope.payload_type, payload=envelope.payload, signature=signature),
-            signature=signature,
+            content=_content(bundle),
             certificate=certificate,
-            timestamps=tuple(item.signed_timestamp for item in timestamps.rfc3161_timestamps) if timestamps else (),
-            entry=material.tlog_entries[0],
+            key_hint=hint,
+            timestamps=_timestamps(material),
+            entries=_entries(material, version),
         )
 
 
-def _check_media_type(media_type: object) -> None:
-    if media_type in _READABLE:
-        return
-    if isinstance(media_type, str) and media_type.startswith(_FAMILY):
-        raise Refusal(
-            Reason.FORMAT_UNSUPPORTED,
-            "a bundle of another version than 0.3",
-            expected=_READABLE[0],
-            found=media_type[:100],
-        )
+def _version(media_type: object) -> int:
+    if isinstance(media_type, str):
+        if media_type in _VERSIONS:
+            return _VERSIONS[media_type]
+        if media_type.startswith(_FAMILY):
+            raise Refusal(
+                Reason.FORMAT_UNSUPPORTED,
+                "a bundle of another version than 0.1 to 0.3",
+                expected=", ".join(map(str, _VERSIONS)),
+                found=media_type[:100],
+            )
     raise Refusal(Reason.BUNDLE_MALFORMED, "the media type is not a Sigstore bundle's", found=str(media_type)[:100])
 
 
-def _check_envelope(body: Mapping[str, Any]) -> None:
-    envelope = body.get("dsseEnvelope")
-    if envelope is None:
-        return  # the model refuses a bundle that has neither an envelope nor a message signature, or both
-    if not isinstance(envelope, dict):
-        raise Refusal(Reason.ENVELOPE_MALFORMED, "the envelope is not an object")
-    signatures = envelope.get("signatures")
-    if not isinstance(signatures, list) or len(signatures) != 1:
-        found = str(len(signatures)) if isinstance(signatures, list) else "none"
-        raise Refusal(Reason.ENVELOPE_MALFORMED, "an envelope needs exactly one signature", found=found)
-    if not isinstance(signatures[0], dict) or not signatures[0].get("sig"):
+def _content(bundle: Message) -> Envelope | MessageSignature:
+    envelope, signature = bundle.get("dsseEnvelope"), bundle.get("messageSignature")
+    if (envelope is None) == (signature is None):
+        count = "neither" if envelope is None else "both"
+        raise Refusal(Reason.BUNDLE_MALFORMED, f"bundle: {count} of an envelope and a message signature")
+    if signature is not None:
+        return _message_signature(protojson.message(signature, "messageSignature", _SIGNED_MESSAGE))
+    with border(Reason.ENVELOPE_MALFORMED, "envelope"):
+        return _envelope(protojson.message(envelope, "dsseEnvelope", _DSSE))
+
+
+_DSSE = frozenset({"payload", "payloadType", "signatures"})
+_DSSE_SIGNATURE = frozenset({"sig", "keyid"})
+_SIGNED_MESSAGE = frozenset({"messageDigest", "signature"})
+_MESSAGE_DIGEST = frozenset({"algorithm", "digest"})
+
+
+def _envelope(envelope: Message) -> Envelope:
+    signatures = protojson.children(envelope, "signatures", "dsseEnvelope", limit=1024)
+    if len(signatures) != 1:
+        raise Refusal(Reason.ENVELOPE_MALFORMED, "an envelope needs exactly one signature", found=str(len(signatures)))
+    path = "dsseEnvelope.signatures[0]"
+    signed = protojson.message(signatures[0], path, _DSSE_SIGNATURE)
+    protojson.string(signed, "keyid", path)  # a hint that nobody signed: read, and never used (S11)
+    signature = protojson.octets(signed, "sig", path)
+    if not signature:
         raise Refusal(Reason.ENVELOPE_MALFORMED, "the envelope's signature is empty")
-    for field in ("payload", "payloadType"):
-        if not isinstance(envelope.get(field), str):
-            raise Refusal(Reason.ENVELOPE_MALFORMED, f"the envelope's {field} is not a string")
+    for name in ("payload", "payloadType"):
+        if envelope.get(name) is None:
+            raise Refusal(Reason.ENVELOPE_MALFORMED, f"the envelope has no {name}")
+    return Envelope(
+        payload_type=protojson.string(envelope, "payloadType", "dsseEnvelope"),
+        payload=protojson.octets(envelope, "payload", "dsseEnvelope"),
+        signature=signature,
+    )
 
 
-def _check_material(material: object) -> None:
-    """What a bundle may lack: told apart here, because the model knows one error for all."""
-    if not isinstance(material, dict):
-        raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: no verification material")
-    if "publicKey" in material:
-        raise Refusal(Reason.FORMAT_UNSUPPORTED, "signed with a managed key: this verifier reads certificates only")
-    entries = material.get("tlogEntries")
-    if not entries:
-        raise Refusal(Reason.LOG_ENTRY_MISSING, "the bundle has no transparency log entry")
-    if not isinstance(entries, list) or not isinstance(entries[0], dict):
-        raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: tlogEntries is not a list of objects")
-    if len(entries) > 1:
-        raise Refusal(Reason.FORMAT_UNSUPPORTED, "more than one transparency log entry", found=str(len(entries)))
-    proof = entries[0].get("inclusionProof")
+def _message_signature(message: Message) -> MessageSignature:
+    signature = protojson.octets(message, "signature", "messageSignature")
+    if not signature:
+        raise Refusal(Reason.BUNDLE_MALFORMED, "messageSignature: the signature is empty")
+    path = "messageSignature.messageDigest"
+    claimed = protojson.child(message, "messageDigest", "messageSignature", _MESSAGE_DIGEST)
+    if claimed is None:
+        return MessageSignature(signature=signature, algorithm=None, digest=b"")
+    algorithm, digest = protojson.string(claimed, "algorithm", path), protojson.octets(claimed, "digest", path)
+    if _HASHES.get(algorithm) != len(digest):
+        raise Refusal(
+            Reason.BUNDLE_MALFORMED,
+            f"{path}: not a digest of its algorithm",
+            expected=", ".join(f"{name} with {size} bytes" for name, size in _HASHES.items()),
+            found=f"{algorithm[:40]} with {len(digest)} bytes",
+        )
+    return MessageSignature(signature=signature, algorithm=algorithm, digest=digest)
+
+
+def _signer(material: Message, version: int) -> tuple[Certificate | None, str | None]:
+    named = [name for name in ("publicKey", "x509CertificateChain", "certificate") if material.get(name) is not None]
+    if not named:
+        raise Refusal(Reason.CERTIFICATE_MISSING, "the bundle has neither a certificate nor the name of a key")
+    path = "verificationMaterial"
+    if len(named) > 1:
+        raise Refusal(Reason.BUNDLE_MALFORMED, f"{path}: {' and '.join(named)} exclude each other")
+    if named == ["publicKey"]:
+        key = protojson.required(material, "publicKey", path, frozenset({"hint"}))
+        return None, protojson.string(key, "hint", f"{path}.publicKey")
+    if named == ["certificate"]:
+        leaf = protojson.required(material, "certificate", path, _RAW_BYTES)
+        return load_der_x509_certificate(protojson.octets(leaf, "rawBytes", f"{path}.certificate")), None
+    if version >= _ALONE:
+        raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: version 0.3 needs its certificate alone, not a chain")
+    return _leaf_of_chain(material, f"{path}.x509CertificateChain"), None
+
+
+def _leaf_of_chain(material: Message, path: str) -> Certificate:
+    """The first certificate of a chain. The others count for nothing: the trust root has the whole chain (C4, C5)."""
+    chain = protojson.required(material, "x509CertificateChain", "verificationMaterial", frozenset({"certificates"}))
+    listed = protojson.children(chain, "certificates", path, limit=_MAX_CERTIFICATES)
+    if not listed:
+        raise Refusal(Reason.CERTIFICATE_MISSING, "the bundle's chain of certificates is empty")
+    certificates = [
+        load_der_x509_certificate(
+            protojson.octets(
+                protojson.message(item, f"{path}.certificates[{index}]", _RAW_BYTES),
+                "rawBytes",
+                f"{path}.certificates[{index}]",
+            )
+        )
+        for index, item in enumerate(listed)
+    ]
+    for certificate in certificates[1:]:
+        if certificate.issuer == certificate.subject:
+            raise Refusal(
+                Reason.CERTIFICATE_ROOT_INCLUDED,
+                "the bundle brings a root certificate of its own",
+                found=certificate.subject.rfc4514_string(),
+            )
+    return certificates[0]
+
+
+def _timestamps(material: Message) -> tuple[bytes, ...]:
+    path = "verificationMaterial.timestampVerificationData"
+    fields = frozenset({"rfc3161Timestamps"})
+    data = protojson.child(material, "timestampVerificationData", "verificationMaterial", fields)
+    if data is None:
+        return ()
+    listed = protojson.children(data, "rfc3161Timestamps", path, limit=_MAX_LISTED_TIMESTAMPS)
+    return tuple(
+        protojson.octets(
+            protojson.message(item, f"{path}.rfc3161Timestamps[{index}]", frozenset({"signedTimestamp"})),
+            "signedTimestamp",
+            f"{path}.rfc3161Timestamps[{index}]",
+        )
+        for index, item in enumerate(listed)
+    )
+
+
+def _entries(material: Message, version: int) -> tuple[LogEntry, ...]:
+    path = "verificationMaterial.tlogEntries"
+    listed = protojson.children(material, "tlogEntries", "verificationMaterial", limit=MAX_LOG_ENTRIES)
+    entries = tuple(_entry(item, f"{path}[{index}]", version) for index, item in enumerate(listed))
+    if len({(entry.log_id, entry.index) for entry in entries}) != len(entries):
+        raise Refusal(Reason.BUNDLE_MALFORMED, f"{path}: a log entry stands twice in the bundle")
+    return entries
+
+
+def _entry(value: object, path: str, version: int) -> LogEntry:
+    entry = protojson.message(value, path, _ENTRY)
+    log_id = protojson.required(entry, "logId", path, frozenset({"keyId"}))
+    kind = protojson.required(entry, "kindVersion", path, frozenset({"kind", "version"}))
+    promise = protojson.child(entry, "inclusionPromise", path, frozenset({"signedEntryTimestamp"}))
+    proof = _proof(entry, path)
+    if proof is None and (version >= _PROVEN or promise is None):
+        raise Refusal(Reason.LOG_INCLUSION, "the log entry has no inclusion proof", field=path)
+    if proof is not None and proof.checkpoint is None and (version >= _PROVEN or promise is None):
+        raise Refusal(Reason.LOG_CHECKPOINT, "the inclusion proof has no checkpoint", field=path)
+    return LogEntry(
+        log_id=protojson.octets(log_id, "keyId", f"{path}.logId"),
+        index=protojson.integer(entry, "logIndex", path),
+        kind=protojson.string(kind, "kind", f"{path}.kindVersion"),
+        version=protojson.string(kind, "version", f"{path}.kindVersion"),
+        integrated_time=protojson.integer(entry, "integratedTime", path),
+        promise=None
+        if promise is None
+        else protojson.octets(promise, "signedEntryTimestamp", f"{path}.inclusionPromise"),
+        proof=proof,
+        body=protojson.octets(entry, "canonicalizedBody", path),
+    )
+
+
+def _proof(entry: Message, path: str) -> InclusionProof | None:
+    proof = protojson.child(entry, "inclusionProof", path, _PROOF)
     if not proof:
-        raise Refusal(Reason.LOG_INCLUSION, "the log entry has no inclusion proof")
-    if isinstance(proof, dict) and not proof.get("checkpoint"):
-        raise Refusal(Reason.LOG_CHECKPOINT, "the inclusion proof has no checkpoint")
-
-
-def _decode_alphabets(value: object, *, path: str) -> object:
-    """`value` with every bytes field in standard, padded base64.
-
-    Protobuf's JSON mapping allows both alphabets, padded or not (S9). The model below decodes loosely: it would drop
-    characters of the other alphabet, and yield other bytes than those that were signed.
-    """
-    if isinstance(value, dict):
-        return {
-            key: _strict_base64(item, path=f"{path}.{key}")
-            if key in _BYTES_FIELDS
-            else _decode_alphabets(item, path=f"{path}.{key}")
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_decode_alphabets(item, path=f"{path}[{index}]") for index, item in enumerate(value)]
-    return value
-
-
-def _strict_base64(value: object, *, path: str) -> object:
-    if isinstance(value, list):
-        return [_strict_base64(item, path=f"{path}[{index}]") for index, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value  # of the wrong type: the model says so, with the field's path
-    try:
-        return base64.b64encode(decode_base64(value)).decode()
-    except ValueError as error:
-        reason = Reason.ENVELOPE_MALFORMED if path.startswith(".dsseEnvelope") else Reason.BUNDLE_MALFORMED
-        raise Refusal(reason, f"{path.lstrip('.')}: {error}") from error
-
-
-def decode_base64(text: str) -> bytes:
-    """Base64 of either alphabet, padded or not, with no other character in it. Raises ValueError."""
-    bare = text.rstrip("=")
-    padded = len(bare) != len(text)
-    if not _BASE64.fullmatch(text) or len(bare) % 4 == 1 or (padded and len(text) % 4):
-        raise ValueError("not base64")
-    return base64.b64decode(bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4))
+        return None
+    path = f"{path}.inclusionProof"
+    checkpoint = protojson.child(proof, "checkpoint", path, frozenset({"envelope"}))
+    hashes = protojson.children(proof, "hashes", path, limit=MAX_PROOF_HASHES)
+    return InclusionProof(
+        index=protojson.integer(proof, "logIndex", path),
+        size=protojson.integer(proof, "treeSize", path),
+        root=protojson.octets(proof, "rootHash", path),
+        hashes=tuple(protojson.octets_of(item, f"{path}.hashes[{index}]") for index, item in enumerate(hashes)),
+        checkpoint=(protojson.string(checkpoint, "envelope", f"{path}.checkpoint") or None) if checkpoint else None,
+    )

@@ -6,22 +6,38 @@ Source: RFC 3161; sigstore's client specification, "Time of signing".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
-from rfc3161_client import TimeStampResponse, VerifierBuilder, decode_timestamp_response
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509 import Certificate
 
 from dhallmark.reasons import Reason
+from dhallmark.verify.authority import Authority
 from dhallmark.verify.refusal import Refusal, border
-from dhallmark.verify.trust import Authority, TrustRoot
+from dhallmark.verify.trust import TrustRoot
+from dhallmark.verify.tsp import Token
 
 MAX_TIMESTAMPS = 32
 """More are refused before any is looked at: each costs a signature check."""
 
 
-def verify_timestamps(responses: Sequence[bytes], signature: bytes, trust: TrustRoot) -> tuple[datetime, ...]:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A verified timestamp."""
+
+    time: datetime
+    authority: Certificate
+    """Whose it is."""
+
+
+def verify_timestamps(
+    responses: Sequence[bytes], signature: bytes, trust: TrustRoot, *, least: int = 0
+) -> tuple[Stamp, ...]:
     """The times at which trusted authorities saw `signature`; at least one, unless `responses` is empty.
 
-    A timestamp of an authority that is not trusted counts for nothing, and harms nothing beside one that is.
+    A timestamp of an authority that is not trusted counts for nothing, and harms nothing beside one that is. Two
+    timestamps of one authority count once towards `least`.
     """
     if len(responses) > MAX_TIMESTAMPS:
         raise Refusal(
@@ -29,44 +45,56 @@ def verify_timestamps(responses: Sequence[bytes], signature: bytes, trust: Trust
         )
     if len(set(responses)) != len(responses):
         raise Refusal(Reason.TIMESTAMP_INVALID, "a timestamp stands twice in the bundle")
-    times: list[datetime] = []
-    said = ""
+    stamps: list[Stamp] = []
+    said: Refusal | None = None
     for content in responses:
         with border(Reason.TIMESTAMP_INVALID, "timestamp"):
-            response = decode_timestamp_response(content)
+            token = Token.parse(content)
         try:
-            times.append(_verify(response, signature, trust))
+            stamps.append(_verify(token, signature, trust))
         except Refusal as refusal:
-            said = refusal.detail
-    if responses and not times:
-        raise Refusal(Reason.TIMESTAMP_INVALID, said)
-    return tuple(times)
+            said = refusal
+    if said is not None and not stamps:
+        raise said
+    count = len({stamp.authority for stamp in stamps})
+    if count < least:
+        raise Refusal(
+            Reason.TIMESTAMP_MISSING,
+            "too few authorities signed a timestamp",
+            expected=str(least),
+            found=str(count),
+        )
+    return tuple(stamps)
 
 
-def _verify(response: TimeStampResponse, signature: bytes, trust: TrustRoot) -> datetime:
-    said = "the trust root has no timestamp authority"
+def _verify(token: Token, signature: bytes, trust: TrustRoot) -> Stamp:
+    if not token.is_of(signature):
+        raise Refusal(Reason.TIMESTAMP_INVALID, "the timestamp is of another signature than the bundle's")
+    said = Refusal(Reason.TIMESTAMP_INVALID, "the trust root has no timestamp authority")
     for authority in trust.timestamp_authorities:
         try:
             with border(Reason.TIMESTAMP_INVALID, "timestamp"):
-                return _verify_by(response, signature, authority)
+                return _verify_by(token, authority)
         except Refusal as refusal:
-            said = refusal.detail
-    raise Refusal(Reason.TIMESTAMP_INVALID, said)
+            # That it was not valid says more than that another one did not sign.
+            said = refusal if not said.evidence else said
+    raise said
 
 
-def _verify_by(response: TimeStampResponse, signature: bytes, authority: Authority) -> datetime:
-    builder = VerifierBuilder().tsa_certificate(authority.chain[0]).add_root_certificate(authority.chain[-1])
-    for certificate in authority.chain[1:-1]:
-        builder = builder.add_intermediate_certificate(certificate)
-    builder.build().verify_message(response, signature)
-    moment = response.tst_info.gen_time
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if not authority.period.contains(moment):
+def _verify_by(token: Token, authority: Authority) -> Stamp:
+    if authority.flaw is not None:
+        raise Refusal(Reason.TIMESTAMP_INVALID, authority.flaw)
+    try:
+        token.verify(authority.key)
+    except InvalidSignature as error:
+        raise Refusal(
+            Reason.TIMESTAMP_INVALID, "the timestamp is not signed by an authority of the trust root"
+        ) from error
+    if authority.outside((token.time,)):
         raise Refusal(
             Reason.TIMESTAMP_INVALID,
             "signed when the timestamp authority was not valid",
-            expected=str(authority.period),
-            found=moment.isoformat(),
+            expected=f"{authority.period}, and {authority.validity}",
+            found=token.time.isoformat(),
         )
-    return moment
+    return Stamp(token.time, authority.chain[0])

@@ -1,30 +1,44 @@
 """The trust root: which logs, certificate and timestamp authorities are believed, and when.
 
-It comes from one file that the caller names, never from TUF, a cache or the working directory (P15, T10).
-Source: sigstore protobuf-specs, sigstore_trustroot.proto.
+It comes from one file that the caller names, never from TUF, a cache or the working directory (P15, T10). What follows
+from it alone is found once, when it is read: its keys are ready to verify, and the chain of each authority is checked.
+
+Source: sigstore protobuf-specs, sigstore_trustroot.proto and its JSON mapping.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from cryptography.x509 import Certificate, load_der_x509_certificate
-from sigstore._internal.trust import Key
-from sigstore.errors import VerificationError
-from sigstore_models.common.v1 import PublicKey, TimeRange
-from sigstore_models.trustroot.v1 import CertificateAuthority, TransparencyLogInstance
-from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootMessage
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
 
 from dhallmark import strictjson
+from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, Location
+from dhallmark.verify import protojson
+from dhallmark.verify.authority import Authority, Role
+from dhallmark.verify.note import HINT_BYTES
 from dhallmark.verify.period import Period
+from dhallmark.verify.protojson import Message
+from dhallmark.verify.schemes import Key
 
 MAX_TRUST_ROOT_BYTES = 4 * 1024 * 1024
+_MAX_LISTED = 256
+_MEDIA_TYPES = (
+    "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+    "application/vnd.dev.sigstore.trustedroot.v0.2+json",
+)
+_ROOT = frozenset({"mediaType", "tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities"})
+_LOG = frozenset({"baseUrl", "hashAlgorithm", "publicKey", "logId", "checkpointKeyId", "operator"})
+_KEY = frozenset({"rawBytes", "keyDetails", "validFor"})
+_AUTHORITY = frozenset({"subject", "uri", "certChain", "validFor", "operator"})
+_ID = frozenset({"keyId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +47,17 @@ class Log:
 
     log_id: bytes
     host: str
-    """Host name of the log's base URL, without port: what its checkpoints have as their origin."""
-    public_key: PublicKey
-    """The key as the trust root has it."""
+    """Host name of the log's base URL, without port."""
+    names: frozenset[str]
+    """What its checkpoints may have as their origin: the host name, bare or with the port of the base URL."""
+    hints: frozenset[bytes]
+    """How the log's key is called in the signatures of checkpoints."""
     key: Key | None
-    """The same key, ready for use. None where it is of a kind that this verifier does not read."""
+    """None where it is of a kind that this verifier does not read."""
+    key_details: str
+    """Kind and scheme of the key, as the trust root has it."""
     period: Period
     """When the log signed with this key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A certificate authority or a timestamp authority."""
-
-    chain: tuple[Certificate, ...]
-    """The issuing certificate first, the trust anchor last; at least one."""
-    period: Period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,8 @@ class TrustRoot:
     """By log id."""
     certificate_authorities: tuple[Authority, ...]
     timestamp_authorities: tuple[Authority, ...]
+    digest: Digest | None = None
+    """Of the file's bytes: what a policy names a trust root by. None for one that a program put together."""
 
     @classmethod
     def load(cls, path: Path) -> TrustRoot:
@@ -77,53 +88,91 @@ class TrustRoot:
     def parse(cls, content: bytes) -> TrustRoot:
         """Read a trust root. Raises FormatError, and nothing else, for any other bytes."""
         body = strictjson.parse(content, what="trust root", max_bytes=MAX_TRUST_ROOT_BYTES)
-        try:
-            message = TrustedRootMessage.from_json(json.dumps(body))
-            return cls(
-                logs=_logs(message.tlogs),
-                ct_logs=_logs(message.ctlogs),
-                certificate_authorities=_authorities(message.certificate_authorities),
-                timestamp_authorities=_authorities(message.timestamp_authorities),
-            )
-        except ValueError as error:  # pydantic's ValidationError, cryptography's and urllib's are ValueErrors
-            raise FormatError(f"trust root: {error}") from error
-
-
-def _period(valid_for: TimeRange | None) -> Period:
-    period = Period(valid_for.start, valid_for.end) if valid_for else Period(None, None)
-    for moment in (period.start, period.end):
-        if moment is not None and moment.tzinfo is None:
-            raise ValueError("a validity period without time zone")
-    return period
-
-
-def _logs(instances: Sequence[TransparencyLogInstance]) -> Mapping[bytes, Log]:
-    found: dict[bytes, Log] = {}
-    for instance in instances:
-        try:
-            key = Key(instance.public_key)
-        except VerificationError:
-            key = None
-        log = Log(
-            log_id=instance.log_id.key_id,
-            host=urlsplit(instance.base_url).hostname or "",
-            public_key=instance.public_key,
-            key=key,
-            period=_period(instance.public_key.valid_for),
+        root = protojson.message(body, "trust root", _ROOT)
+        if root.get("mediaType") not in _MEDIA_TYPES:
+            raise FormatError(f"trust root: the media type is not a trust root's: {str(root.get('mediaType'))[:100]!r}")
+        return cls(
+            logs=_logs(root, "tlogs"),
+            ct_logs=_logs(root, "ctlogs"),
+            certificate_authorities=_authorities(root, "certificateAuthorities", Role.ISSUING),
+            timestamp_authorities=_authorities(root, "timestampAuthorities", Role.STAMPING),
+            digest=Digest.of(content),
         )
+
+
+def _period(holder: Message, path: str) -> Period:
+    """A validity period, always open where it is not there. One that is there has a start."""
+    found = protojson.child(holder, "validFor", path, frozenset({"start", "end"}))
+    if found is None:
+        return Period(None, None)
+    start = protojson.timestamp(found, "start", f"{path}.validFor")
+    if start is None:
+        raise FormatError(f"{path}.validFor.start: is missing")
+    return Period(start, protojson.timestamp(found, "end", f"{path}.validFor"))
+
+
+def _logs(root: Message, name: str) -> Mapping[bytes, Log]:
+    found: dict[bytes, Log] = {}
+    for index, item in enumerate(protojson.children(root, name, "trust root", limit=_MAX_LISTED)):
+        path = f"{name}[{index}]"
+        instance = protojson.message(item, path, _LOG)
+        log_id = protojson.octets(protojson.required(instance, "logId", path, _ID), "keyId", f"{path}.logId")
+        checkpoint = protojson.child(instance, "checkpointKeyId", path, _ID)
         # A log may give the id of its checkpoint key apart; an entry carries one or the other.
-        for log_id in {log.log_id, (instance.checkpoint_key_id or instance.log_id).key_id}:
-            if log_id in found:
-                raise ValueError(f"two logs have the id {log_id.hex()}")
-            found[log_id] = log
+        ids = {log_id} | ({protojson.octets(checkpoint, "keyId", f"{path}.checkpointKeyId")} if checkpoint else set())
+        log = _log(instance, path, log_id, frozenset(known[:HINT_BYTES] for known in ids))
+        for known in ids:
+            if known in found:
+                raise FormatError(f"{path}: two logs have the id {known.hex()}")
+            found[known] = log
     return MappingProxyType(found)
 
 
-def _authorities(instances: Sequence[CertificateAuthority]) -> tuple[Authority, ...]:
+def _log(instance: Message, path: str, log_id: bytes, hints: frozenset[bytes]) -> Log:
+    public = protojson.required(instance, "publicKey", path, _KEY)
+    details = protojson.string(public, "keyDetails", f"{path}.publicKey")
+    try:
+        url = urlsplit(protojson.string(instance, "baseUrl", path))
+        host, port = url.hostname or "", url.port
+    except ValueError as error:
+        raise FormatError(f"{path}.baseUrl: {error}") from error
+    return Log(
+        log_id=log_id,
+        host=host,
+        names=frozenset({host, f"{host}:{port}"} if port else {host}) - {""},
+        hints=hints,
+        key=_key(protojson.octets(public, "rawBytes", f"{path}.publicKey"), details),
+        key_details=details,
+        period=_period(public, f"{path}.publicKey"),
+    )
+
+
+def _key(content: bytes, details: str) -> Key | None:
+    """A log's key. One that cannot be read spoils its log alone: a trust root may have logs of newer kinds."""
+    try:
+        return Key.named(load_der_public_key(content), details)
+    except (ValueError, UnsupportedAlgorithm, FormatError):
+        return None
+
+
+def _authorities(root: Message, name: str, role: Role) -> tuple[Authority, ...]:
     found = []
-    for instance in instances:
-        chain = tuple(load_der_x509_certificate(item.raw_bytes) for item in instance.cert_chain.certificates)
-        if not chain:
-            raise ValueError("an authority without certificates")
-        found.append(Authority(chain, _period(instance.valid_for)))
+    for index, item in enumerate(protojson.children(root, name, "trust root", limit=_MAX_LISTED)):
+        path = f"{name}[{index}]"
+        instance = protojson.message(item, path, _AUTHORITY)
+        chain = protojson.required(instance, "certChain", path, frozenset({"certificates"}))
+        listed = protojson.children(chain, "certificates", f"{path}.certChain", limit=_MAX_LISTED)
+        if not listed:
+            raise FormatError(f"{path}: an authority without certificates")
+        certificates = []
+        for number, certificate in enumerate(listed):
+            where = f"{path}.certChain.certificates[{number}]"
+            content = protojson.octets(
+                protojson.message(certificate, where, frozenset({"rawBytes"})), "rawBytes", where
+            )
+            try:
+                certificates.append(load_der_x509_certificate(content))
+            except ValueError as error:
+                raise FormatError(f"{where}: not a certificate: {error}") from error
+        found.append(Authority(tuple(certificates), _period(instance, path), role))
     return tuple(found)

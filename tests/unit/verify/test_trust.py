@@ -25,12 +25,14 @@ def test_a_log_is_found_by_either_of_its_ids(instance: Instance) -> None:
     logs = instance.trust(add).logs
     assert len(logs) == 2
     assert logs[b"\0\0\0"].host == "rekor.unit.test"
+    assert logs[b"\0\0\0"].hints == {key[:4] for key in logs}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda root: root.pop("tlogs"),
+        lambda root: root["tlogs"][0].pop("logId"),
+        lambda root: root["tlogs"][0]["publicKey"]["validFor"].pop("start"),
         lambda root: root.update(mediaType="application/json"),
         lambda root: root.update(tlogs=root["tlogs"] * 2),
         lambda root: root["certificateAuthorities"][0]["certChain"].update(certificates=[]),

@@ -1,0 +1,171 @@
+"""Signature schemes: in which ways a public key may have signed, and whether it did.
+
+A key that comes with the name of its scheme (a log's, in the trust root) is held to it. A certificate's or a managed
+key has no such name, so each of its kind's schemes is tried: the one that Sigstore's registry names, and the one that
+clients used before there was a registry.
+
+Source: Sigstore's algorithm registry (architecture-docs, algorithm-registry.md); protobuf-specs, PublicKeyDetails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
+
+from dhallmark.errors import FormatError
+
+_MIN_RSA_BITS = 2048
+_MAX_RSA_BITS = 8192
+"""A larger modulus makes one verification cost what thousands do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was signed: bytes, or the SHA-256 of bytes that are elsewhere."""
+
+    data: bytes | None
+    sha256: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> Content:
+        return cls(data, hashlib.sha256(data).digest())
+
+    def digest(self, name: str) -> bytes | None:
+        """Its digest by hashlib's name of the algorithm. None where that takes the bytes, and they are not here."""
+        if name == "sha256":
+            return self.sha256
+        return None if self.data is None else hashlib.new(name, self.data).digest()
+
+
+class BytesNeededError(Exception):
+    """The scheme signs more than a SHA-256, and only that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One way to sign."""
+
+    hash: HashAlgorithm | None
+    """None for Ed25519, which signs the bytes themselves."""
+    pss: bool = False
+    """For RSA: PSS, or else PKCS #1 v1.5."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key that is ready to verify."""
+
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+    schemes: tuple[Scheme, ...]
+    """At least one, all fit for the key."""
+
+    @classmethod
+    def of(cls, public: PublicKeyTypes) -> Key:
+        """A key whose scheme nobody names. Raises FormatError for a kind that this verifier does not read."""
+        if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
+            return cls(public, _CURVES[public.curve.name])
+        if isinstance(public, ed25519.Ed25519PublicKey):
+            return cls(public, (_ED25519,))
+        if isinstance(public, rsa.RSAPublicKey) and _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
+            return cls(public, (Scheme(SHA256()), Scheme(SHA256(), pss=True)))
+        raise FormatError(f"a key of a kind that this verifier does not read: {_kind(public)}")
+
+    @classmethod
+    def named(cls, public: PublicKeyTypes, details: str) -> Key:
+        """A key with its scheme in PublicKeyDetails. Raises FormatError where they do not fit, or one is not read."""
+        kind, scheme = _NAMED.get(details, (None, None))
+        if scheme is None or kind not in {_kind(public), type(public).__name__}:
+            raise FormatError(f"a key of a kind that this verifier does not read: {details[:60]} for {_kind(public)}")
+        known = cls.of(public)
+        return cls(known.public, (scheme,))
+
+    def verify(self, signature: bytes, content: Content) -> None:
+        """Raises InvalidSignature, or BytesNeededError where the digest is not enough to know."""
+        needed = False
+        for scheme in self.schemes:
+            try:
+                self._verify(signature, content, scheme)
+            except InvalidSignature:
+                continue
+            except BytesNeededError:
+                needed = True
+                continue
+            return
+        raise BytesNeededError if needed else InvalidSignature
+
+    def verify_bytes(self, signature: bytes, data: bytes) -> None:
+        """As `verify`, where the bytes are there and no digest of them is wanted. Raises InvalidSignature."""
+        self.verify(signature, Content(data, b""))
+
+    def _verify(self, signature: bytes, content: Content, scheme: Scheme) -> None:
+        public, algorithm, data = self.public, scheme.hash, content.data
+        if algorithm is None:
+            if data is None:
+                raise BytesNeededError
+            if isinstance(public, ed25519.Ed25519PublicKey):
+                return public.verify(signature, data)
+            raise InvalidSignature
+        if data is None:
+            if algorithm.name != "sha256":
+                raise BytesNeededError
+            data, hashed = content.sha256, Prehashed(algorithm)
+            if isinstance(public, ec.EllipticCurvePublicKey):
+                return public.verify(signature, data, ec.ECDSA(hashed))
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            return public.verify(signature, data, _ECDSA[algorithm.name])
+        else:
+            hashed = None
+        if isinstance(public, rsa.RSAPublicKey):
+            return public.verify(signature, data, _padding(scheme, algorithm), hashed or algorithm)
+        raise InvalidSignature
+
+
+def _padding(scheme: Scheme, algorithm: HashAlgorithm) -> padding.AsymmetricPadding:
+    if scheme.pss:
+        return padding.PSS(mgf=padding.MGF1(algorithm), salt_length=padding.PSS.AUTO)
+    return padding.PKCS1v15()
+
+
+def _kind(public: PublicKeyTypes) -> str:
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return public.curve.name
+    if isinstance(public, rsa.RSAPublicKey):
+        return f"RSA {public.key_size}"
+    return type(public).__name__
+
+
+_ECDSA: Mapping[str, ec.ECDSA] = MappingProxyType({h.name: ec.ECDSA(h) for h in (SHA256(), SHA384(), SHA512())})
+_ED25519 = Scheme(None)
+_CURVES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
+    {
+        "secp256r1": (Scheme(SHA256()),),
+        "secp384r1": (Scheme(SHA384()), Scheme(SHA256())),
+        "secp521r1": (Scheme(SHA512()), Scheme(SHA256())),
+    }
+)
+_RSA_SIZES = (2048, 3072, 4096)
+_NAMED: Mapping[str, tuple[str, Scheme]] = MappingProxyType(
+    {
+        "PKIX_ECDSA_P256_SHA_256": ("secp256r1", Scheme(SHA256())),
+        "PKIX_ECDSA_P384_SHA_384": ("secp384r1", Scheme(SHA384())),
+        "PKIX_ECDSA_P384_SHA_256": ("secp384r1", Scheme(SHA256())),
+        "PKIX_ECDSA_P521_SHA_512": ("secp521r1", Scheme(SHA512())),
+        "PKIX_ECDSA_P521_SHA_256": ("secp521r1", Scheme(SHA256())),
+        "PKIX_ED25519": ("Ed25519PublicKey", _ED25519),
+        # The names that leave the size open are deprecated, and staging's first CT log has one.
+        "PKCS1_RSA_PKCS1V5": ("RSAPublicKey", Scheme(SHA256())),
+        "PKIX_RSA_PKCS1V5": ("RSAPublicKey", Scheme(SHA256())),
+        "PKCS1_RSA_PSS": ("RSAPublicKey", Scheme(SHA256(), pss=True)),
+        "PKIX_RSA_PSS": ("RSAPublicKey", Scheme(SHA256(), pss=True)),
+        **{f"PKIX_RSA_PKCS1V15_{bits}_SHA256": (f"RSA {bits}", Scheme(SHA256())) for bits in _RSA_SIZES},
+        **{f"PKIX_RSA_PSS_{bits}_SHA256": (f"RSA {bits}", Scheme(SHA256(), pss=True)) for bits in _RSA_SIZES},
+    }
+)

@@ -1,0 +1,104 @@
+"""Signed certificate timestamps: a CT log's promise to publish a certificate, embedded in it.
+
+Source: RFC 6962, sections 3.2 and 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import Certificate, ExtensionNotFound, PrecertificateSignedCertificateTimestamps
+from cryptography.x509.certificate_transparency import (
+    LogEntryType,
+    SignatureAlgorithm,
+    SignedCertificateTimestamp,
+)
+
+from dhallmark.reasons import Reason
+from dhallmark.verify.refusal import Refusal, border
+from dhallmark.verify.trust import Log, TrustRoot
+
+MAX_SCTS = 32
+_TREE_SIGNED = b"\x00\x00"
+"""Version 1, and a signature over a certificate's timestamp."""
+_PRECERTIFICATE = (1).to_bytes(2, "big")
+
+
+def verify_embedded_scts(certificate: Certificate, issuer_key_hash: bytes, trust: TrustRoot, *, least: int) -> int:
+    """How many trusted CT logs have promised to publish the certificate; refused where it is less than `least` (C17).
+
+    A promise of a log that is not trusted counts for nothing, one that a trusted log did not make is a forgery, and two
+    promises of one log are one.
+    """
+    with border(Reason.CERTIFICATE_SCT, "SCT"):
+        promised = set()
+        for sct in _embedded(certificate):
+            log = trust.ct_logs.get(sct.log_id)
+            if log is not None:
+                _verify(sct, certificate, issuer_key_hash, log)
+                promised.add(log.log_id)
+        if len(promised) < least:
+            raise Refusal(
+                Reason.CERTIFICATE_SCT,
+                "the certificate has too few SCTs of logs that are trusted",
+                expected=str(least),
+                found=str(len(promised)),
+            )
+        return len(promised)
+
+
+def _embedded(certificate: Certificate) -> Iterable[SignedCertificateTimestamp]:
+    try:
+        found = list(certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value)
+    except ExtensionNotFound:
+        return ()
+    if len(found) > MAX_SCTS:
+        raise Refusal(Reason.CERTIFICATE_SCT, "too many SCTs", expected=str(MAX_SCTS), found=str(len(found)))
+    return found
+
+
+def _verify(sct: SignedCertificateTimestamp, certificate: Certificate, issuer_key_hash: bytes, log: Log) -> None:
+    signed_at = sct.timestamp.replace(tzinfo=UTC)
+    if not log.period.contains(signed_at):
+        raise Refusal(
+            Reason.CERTIFICATE_SCT,
+            "the SCT was signed when the log's key was not valid",
+            expected=str(log.period),
+            found=signed_at.isoformat(),
+        )
+    if sct.entry_type is not LogEntryType.PRE_CERTIFICATE or log.key is None:
+        raise Refusal(Reason.CERTIFICATE_SCT, "an SCT, or the key of its log, is of a kind that is not read")
+    if not _fits(sct, log):
+        raise Refusal(Reason.CERTIFICATE_SCT, "the SCT's signature is of another kind than its log's key")
+    to_be_signed = certificate.tbs_precertificate_bytes
+    milliseconds = int(signed_at.timestamp()) * 1000 + signed_at.microsecond // 1000
+    content = b"".join(
+        (
+            _TREE_SIGNED,
+            milliseconds.to_bytes(8, "big"),
+            _PRECERTIFICATE,
+            issuer_key_hash,
+            len(to_be_signed).to_bytes(3, "big"),
+            to_be_signed,
+            len(sct.extension_bytes).to_bytes(2, "big"),
+            sct.extension_bytes,
+        )
+    )
+    try:
+        log.key.verify_bytes(sct.signature, content)
+    except InvalidSignature as error:
+        raise Refusal(Reason.CERTIFICATE_SCT, "the SCT is not signed by the log that it names") from error
+
+
+def _fits(sct: SignedCertificateTimestamp, log: Log) -> bool:
+    """True where the SCT names the scheme of the log's key: the name is in no signature, so it must not choose."""
+    if log.key is None or log.key.schemes[0].hash is None or log.key.schemes[0].pss:
+        return False
+    if sct.signature_hash_algorithm.name != log.key.schemes[0].hash.name:
+        return False
+    kinds = {SignatureAlgorithm.ECDSA: ec.EllipticCurvePublicKey, SignatureAlgorithm.RSA: rsa.RSAPublicKey}
+    kind = kinds.get(sct.signature_algorithm)
+    return kind is not None and isinstance(log.key.public, kind)
