@@ -141,6 +141,11 @@ class Registry:
         client = self._repository(repository)
         return await self._run(lambda: client.referrers(digest))
 
+    async def legacy(self, repository: str, digest: Digest) -> tuple[Manifest, ...]:
+        """What stands at cosign's legacy tags of `digest` (`sha256-<hex>.sig` and `.att`), each read or 404."""
+        client = self._repository(repository)
+        return await self._run(lambda: client.legacy(digest))
+
     async def bundles(self, repository: str, digest: Digest) -> list[bytes]:
         """The Sigstore bundles attached to `digest`, in the registry's order, each checked against its digest.
 

@@ -46,7 +46,7 @@ class Referrers:
     problem: str = ""
     """Why the listing is incomplete."""
     legacy: tuple[Manifest, ...] = ()
-    """Manifests at cosign's legacy tags; looked for only where there is no referrers API."""
+    """Manifests at cosign's legacy tags; looked for only where there is no referrers API. See `read_legacy`."""
 
 
 class Page(Protocol):
@@ -144,7 +144,7 @@ def read_fallback(digest: Digest, *, find: Callable[[str], Manifest | None]) -> 
     """
     tag = fallback_tag(digest)
     index = find(tag)
-    legacy = tuple(manifest for suffix in LEGACY_SUFFIXES if (manifest := find(tag + suffix)) is not None)
+    legacy = read_legacy(digest, find=find)
     descriptors: dict[Digest, Descriptor] = {}
     problem = ""
     if index is not None:
@@ -161,6 +161,15 @@ def read_fallback(digest: Digest, *, find: Callable[[str], Manifest | None]) -> 
         problem=problem,
         legacy=legacy,
     )
+
+
+def read_legacy(digest: Digest, *, find: Callable[[str], Manifest | None]) -> tuple[Manifest, ...]:
+    """What stands at the legacy tags of `digest`; nothing follows but what is there, since each was read or is 404.
+
+    `find` is that of `read_fallback`.
+    """
+    tag = fallback_tag(digest)
+    return tuple(manifest for suffix in LEGACY_SUFFIXES if (manifest := find(tag + suffix)) is not None)
 
 
 def merge_index(current: bytes | None, wanted: Mapping[Digest, Mapping[str, object]], *, what: str) -> bytes | None:

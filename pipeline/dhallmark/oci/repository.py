@@ -12,7 +12,7 @@ from oras.utils.request import append_url_params
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, RegistryError
 from dhallmark.oci.descriptor import MANIFEST_TYPES, MAX_MANIFEST_BYTES, OCI_INDEX, Manifest
-from dhallmark.oci.referrers import Referrers, read_api, read_fallback
+from dhallmark.oci.referrers import Referrers, read_api, read_fallback, read_legacy
 from dhallmark.oci.transport import Transport, failure, resolve_url
 
 CHUNKED_ABOVE: Final = 32 * 1024 * 1024
@@ -168,3 +168,7 @@ class RepositoryClient:
             fail=lambda page: failure(page, method="GET", url=url, doing="listing referrers"),  # type: ignore[arg-type]
         )
         return listing or read_fallback(digest, find=self.find_manifest)
+
+    def legacy(self, digest: Digest) -> tuple[Manifest, ...]:
+        """The manifests at cosign's legacy tags of `digest`, whether or not there is a referrers API."""
+        return read_legacy(digest, find=self.find_manifest)

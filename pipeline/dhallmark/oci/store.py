@@ -18,9 +18,17 @@ from dhallmark import strictjson
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, Location, UnavailableError
 from dhallmark.files import UnreadableFileError, read_regular
-from dhallmark.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, OCI_INDEX, Descriptor, Manifest
+from dhallmark.oci.descriptor import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    MAX_MANIFEST_BYTES,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+    fallback_tag,
+)
 from dhallmark.oci.layout import blob_path
-from dhallmark.oci.referrers import MAX_REFERRERS, Referrers, is_referrers_tag
+from dhallmark.oci.referrers import LEGACY_SUFFIXES, MAX_REFERRERS, Referrers, is_referrers_tag
 
 MAX_BLOB_BYTES: Final = 256 * 1024 * 1024
 MAX_ENTRIES: Final = 10_000
@@ -60,6 +68,10 @@ class Store(Protocol):
         """What refers to `digest`; nothing follows from what is missing where it is not complete."""
         ...
 
+    async def legacy(self, repository: str, digest: Digest, /) -> tuple[Manifest, ...]:
+        """The manifests at cosign's legacy tags of `digest`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -81,6 +93,8 @@ class LayoutStore:
     """The media type of every manifest that the index leads to, its own entries first."""
     by_subject: Mapping[Digest, tuple[Descriptor, ...]]
     """What refers to a digest."""
+    tags: Mapping[str, tuple[Digest, ...]]
+    """What the index calls `sha256-<hex>.sig` and the like."""
 
     @classmethod
     def open(cls, directory: Path) -> LayoutStore:
@@ -105,6 +119,7 @@ class LayoutStore:
             artifacts=walk.artifacts(),
             listed=MappingProxyType({digest: found.media_type for digest, found in walk.found.items()}),
             by_subject=MappingProxyType({digest: tuple(found) for digest, found in walk.by_subject.items()}),
+            tags=MappingProxyType({name: tuple(found) for name, found in walk.tags.items()}),
         )
 
     async def get_manifest(self, repository: str, reference: str, /) -> Manifest:
@@ -129,6 +144,12 @@ class LayoutStore:
         problem = f"more than {MAX_REFERRERS} referrers" if len(found) > MAX_REFERRERS else ""
         return Referrers(descriptors=found[:MAX_REFERRERS], complete=not problem, source="layout", problem=problem)
 
+    async def legacy(self, repository: str, digest: Digest, /) -> tuple[Manifest, ...]:
+        """The manifests that the index calls as cosign's legacy tags of `digest`."""
+        tag = fallback_tag(digest)
+        named = [found for suffix in LEGACY_SUFFIXES for found in self.tags.get(tag + suffix, ())]
+        return tuple([await self.get_manifest(repository, found) for found in named])
+
 
 @dataclass(slots=True)
 class _Walk:
@@ -139,6 +160,8 @@ class _Walk:
     by_subject: dict[Digest, list[Descriptor]] = field(default_factory=dict)
     named: dict[Named, None] = field(default_factory=dict)
     """What the layout's own index lists, in its order."""
+    tags: dict[str, dict[Digest, None]] = field(default_factory=dict)
+    """What it calls as cosign's legacy tags. A name that stands there twice is both: nothing is hidden."""
     covered: set[Digest] = field(default_factory=set)
     """What an image index lists that is an artifact itself, and so is verified with all that it lists."""
     entries: int = 0
@@ -151,6 +174,8 @@ class _Walk:
         is_list = is_referrers_tag(name) and ("." in name or descriptor.media_type in INDEX_TYPES)
         if not is_list:
             self.named[Named(name, descriptor.digest)] = None
+        elif "." in name:
+            self.tags.setdefault(name, {})[descriptor.digest] = None
         self._read(descriptor, depth=0, covers=not is_list)
 
     def _read(self, descriptor: Descriptor, *, depth: int, covers: bool) -> None:

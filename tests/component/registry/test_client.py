@@ -208,6 +208,20 @@ async def test_legacy_signature_tags_are_seen_where_there_is_no_api(host_without
         assert listing.complete
 
 
+async def test_legacy_tags_are_read_in_every_registry(registry_host: str) -> None:
+    """cosign 1 and 2 write them whether or not there is a referrers API."""
+    repository = fresh_name()
+    async with Registry(registry_host, plain_http=True) as registry:
+        manifest = await push_artifact(registry, repository)
+        found = []
+        for suffix in (".sig", ".att"):
+            layer = await push_artifact(registry, repository, suffix.encode())
+            await registry.tag(repository, layer.digest, fallback_tag(manifest.digest) + suffix)
+            found.append(layer.digest)
+        assert [legacy.digest for legacy in await registry.legacy(repository, manifest.digest)] == found
+        assert await registry.legacy(repository, found[0]) == ()
+
+
 async def test_a_fallback_index_that_is_none_is_an_incomplete_listing(host_without_api: str) -> None:
     repository = fresh_name()
     async with Registry(host_without_api, plain_http=True) as registry:

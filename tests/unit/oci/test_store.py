@@ -174,3 +174,23 @@ def test_any_index_is_read_or_a_typed_error(tmp_path_factory: pytest.TempPathFac
     except (FormatError, StoreError):
         return
     assert set(store.listed) <= {WEB.digest}
+
+
+def test_legacy_tags_are_found_by_the_digest_that_they_name(tmp_path: Path) -> None:
+    one, two, attestation, stray = image("one"), image("two"), image("attestation"), image("stray")
+    store = LayoutStore.open(
+        write(
+            tmp_path,
+            [
+                ("1.0", WEB),
+                (f"{fallback(WEB)}.sig", one),
+                (f"{fallback(WEB)}.sig", two),
+                (f"{fallback(WEB)}.att", attestation),
+                (f"{fallback(NET)}.sig", stray),
+            ],
+        )
+    )
+    found = anyio.run(store.legacy, "", WEB.digest)
+    assert [manifest.digest for manifest in found] == [one.digest, two.digest, attestation.digest]
+    assert anyio.run(store.legacy, "", BOTH.digest) == ()
+    assert [artifact.name for artifact in store.artifacts] == ["1.0"]
