@@ -130,6 +130,8 @@ class LayoutRule(Model):
     """Names of `identities`; any one of them may sign the layout. Not those that do the steps."""
     file: RelativePath | None = None
     """The signed layout, relative to the policy file. Where this is not given, it must be attached to the artifact."""
+    minimum_version: Annotated[int, Field(ge=0)] = 0
+    """The least `version` of the layout that counts: an older one is refused, however valid (rollback)."""
     signed_since: Moment | None = None
     """A layout that was signed earlier does not count, however valid (rollback)."""
 

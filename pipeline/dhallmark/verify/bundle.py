@@ -67,6 +67,8 @@ class BundleResult:
     """When it was signed, by every verified source; none where only a managed key vouches for it."""
     message: Digest | None = None
     """The file whose bytes were signed. None for a statement, too."""
+    payload: bytes | None = None
+    """What the envelope holds: the statement's bytes, or those of a layout. None for a message signature, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ def verify_bundle(
     demands: Demands = Demands(),  # noqa: B008  (frozen)
     message: Digest | bytes | None = None,
     now: datetime | None = None,
+    layout: bool = False,
 ) -> BundleResult:
     """Verify a bundle. Any bytes give a result; nothing is raised.
 
@@ -106,10 +109,13 @@ def verify_bundle(
     and with other hashes than SHA-256 need. Without it the digest that the bundle names is taken, and returned.
 
     `now` is the clock, for a time of signing that is in the future; None for the machine's.
+
+    With `layout` the envelope must hold an in-toto layout instead of a statement: its bytes are the result's `payload`,
+    which is not read here.
     """
     run = Run()
     bundle = run.step("bundle.format", lambda: parse_bundle(content))
-    found = _Verification(run, trust, demands, now or datetime.now(UTC)) if bundle is not None else None
+    found = _Verification(run, trust, demands, now or datetime.now(UTC), layout=layout) if bundle is not None else None
     if bundle is not None and found is not None:
         found.verify(bundle, keys, message)
     verdict = Verdict.of(name, checks=run.checks)
@@ -121,17 +127,22 @@ def verify_bundle(
         identity=found.identity,
         times=found.times,
         message=found.message,
+        payload=found.payload,
     )
 
 
 class _Verification:
     """The steps of one verification, and what they found so far."""
 
-    def __init__(self, run: Run, trust: TrustRoot | None, demands: Demands, now: datetime) -> None:
+    def __init__(
+        self, run: Run, trust: TrustRoot | None, demands: Demands, now: datetime, *, layout: bool = False
+    ) -> None:
         self.run = run
         self.trust = trust
         self.demands = demands
         self.now = now
+        self.layout = layout
+        self.payload: bytes | None = None
         self.statement: Statement | None = None
         self.identity: Signatory | None = None
         self.times: tuple[datetime, ...] = ()
@@ -170,6 +181,9 @@ class _Verification:
         if run.step("signature", lambda: _verify_signature(signer.key, envelope.signature, signed)) is None:
             return  # bytes that nobody signed are not parsed
         run.step("envelope.payload-type", lambda: _require_payload_type(envelope.payload_type))
+        self.payload = envelope.payload
+        if self.layout:
+            return
         self.statement = run.step("statement", lambda: _read_statement(envelope.payload))
 
     def _verify_message(
