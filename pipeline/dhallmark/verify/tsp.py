@@ -44,6 +44,8 @@ _RSA: dict[ObjectIdentifier, HashAlgorithm | None] = {
     ObjectIdentifier("1.2.840.113549.1.1.13"): SHA512(),
 }
 _ED25519 = ObjectIdentifier("1.3.101.112")
+_OCTETS_TAG = b"\x04"
+_PIECES_TAG = b"\x24"
 _ATTRIBUTES_TAG = b"\xa0"
 _SET_TAG = b"\x31"
 _SEQUENCE_TAG = b"\x30"
@@ -79,7 +81,12 @@ class _Response:
 @asn1.sequence
 class _Encapsulated:
     content_type: ObjectIdentifier
-    content: Annotated[bytes, asn1.Explicit(0)]
+    content: Annotated[asn1.TLV, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class _Pieces:
+    pieces: list[bytes]
 
 
 @asn1.sequence
@@ -87,8 +94,9 @@ class _SignedData:
     version: int
     digest_algorithms: asn1.SetOf[asn1.TLV]
     encapsulated: _Encapsulated
-    certificates: Annotated[asn1.SetOf[asn1.TLV] | None, asn1.Implicit(0)]
-    crls: Annotated[asn1.SetOf[asn1.TLV] | None, asn1.Implicit(1)]
+    # Read as sequences, since authorities in the field do not sort these sets; nothing in them is used.
+    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
+    crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
     signers: asn1.SetOf[asn1.TLV]
 
 
@@ -100,7 +108,7 @@ class _Signer:
     attributes: asn1.TLV
     algorithm: _Algorithm
     signature: bytes
-    unsigned: Annotated[asn1.SetOf[asn1.TLV] | None, asn1.Implicit(1)]
+    unsigned: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
 
 
 @asn1.sequence
@@ -112,7 +120,7 @@ class _BareSigner:
     digest_algorithm: _Algorithm
     algorithm: _Algorithm
     signature: bytes
-    unsigned: Annotated[asn1.SetOf[asn1.TLV] | None, asn1.Implicit(1)]
+    unsigned: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
 
 
 @asn1.sequence
@@ -122,8 +130,8 @@ class _Attribute:
 
 
 @asn1.sequence
-class _AttributeSet:
-    attributes: asn1.SetOf[_Attribute]
+class _Attributes:
+    attributes: list[_Attribute]
 
 
 @asn1.sequence
@@ -187,12 +195,13 @@ class Token:
         signers = signed.signers.as_list()
         if len(signers) != 1:
             raise FormatError(f"a timestamp needs exactly one signer, not {len(signers)}")
-        info = asn1.decode_der(_Info, signed.encapsulated.content)
+        content = _octets(signed.encapsulated.content)
+        info = asn1.decode_der(_Info, content)
         algorithm = _HASHES.get(info.imprint.algorithm.algorithm)
         if info.version != _VERSION or algorithm is None:
             raise FormatError("a timestamp of a version, or with a hash, that this verifier does not read")
         return cls(
-            info=signed.encapsulated.content,
+            info=content,
             time=info.time.as_datetime().replace(tzinfo=UTC),
             imprint=info.imprint.digest,
             hash=algorithm,
@@ -211,9 +220,20 @@ class Token:
             raise FormatError("the timestamp's digest is of a kind that this verifier does not read")
         content = self.info
         if isinstance(signer, _Signer):
-            content = _der(_SET_TAG, bytes(signer.attributes.data))
-            _check_attributes(content, digest=hashlib.new(algorithm.name, self.info).digest())
+            attributes = bytes(signer.attributes.data)
+            _check_attributes(attributes, digest=hashlib.new(algorithm.name, self.info).digest())
+            content = _der(_SET_TAG, attributes)  # what is signed has the tag of a set (RFC 5652, section 5.4)
         _verify(key, signer.signature, content, signer.algorithm.algorithm, algorithm)
+
+
+def _octets(content: asn1.TLV) -> bytes:
+    """An octet string, also in pieces: CMS allows BER, and some authorities' libraries write it."""
+    if content.tag_bytes == _OCTETS_TAG:
+        return bytes(content.data)
+    if content.tag_bytes != _PIECES_TAG:
+        raise FormatError("what the authority signed is not an octet string")
+    pieces = asn1.decode_der(_Pieces, _der(_SEQUENCE_TAG, _der(_SEQUENCE_TAG, bytes(content.data)))).pieces
+    return b"".join(pieces)
 
 
 def _signer(content: asn1.TLV) -> _Signer | _BareSigner:
@@ -230,7 +250,7 @@ def _signer(content: asn1.TLV) -> _Signer | _BareSigner:
 def _check_attributes(content: bytes, *, digest: bytes) -> None:
     """The signature is over the attributes; these must bind the content (RFC 5652, section 5.4)."""
     found: dict[ObjectIdentifier, list[asn1.TLV]] = {}
-    for attribute in asn1.decode_der(_AttributeSet, _der(_SEQUENCE_TAG, content)).attributes.as_list():
+    for attribute in asn1.decode_der(_Attributes, _der(_SEQUENCE_TAG, _der(_SEQUENCE_TAG, content))).attributes:
         if attribute.kind in found:
             raise FormatError("an attribute of the timestamp stands twice")
         found[attribute.kind] = attribute.values.as_list()
