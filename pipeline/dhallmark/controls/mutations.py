@@ -6,10 +6,11 @@ says; `restated` has the forger sign other statements, flawlessly. All keep the 
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from dhallmark.controls.forge import Bench, SignedStatement
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
+from dhallmark.lab import pki
 from dhallmark.statement import Statement
 
 Json = dict[str, Any]
@@ -63,10 +65,15 @@ def resigned(recipe: Recipe = GENUINE) -> Mutation:
     return mutate
 
 
-def restated(change: Callable[[Bench, SignedStatement], Iterator[bytes]]) -> Mutation:
-    """The good artifact with whatever payloads `change` yields for each of its statements, signed without a flaw."""
+def restated(change: Callable[[Bench, SignedStatement], Iterator[bytes]], *, needs: str = "") -> Mutation:
+    """The good artifact with whatever payloads `change` yields for each of its statements, signed without a flaw.
+
+    Only for releases that have a statement of the predicate type `needs`, where that is given.
+    """
 
     async def mutate(bench: Bench) -> Digest:
+        if needs:
+            of_type(bench, needs)
         digest = await bench.forge.copy()
         for one in bench.signed:
             for payload in change(bench, one):
@@ -100,6 +107,52 @@ def under_policy(change: Callable[[Bench, Json], None], mutation: Mutation) -> M
         return await mutation(bench)
 
     return mutate
+
+
+async def as_it_is(bench: Bench) -> Digest:
+    """The good artifact with all that is attached to it."""
+    bench.forge.layout = bench.original.layout
+    return bench.good
+
+
+def keyed(recipe: Recipe, *, until: timedelta | None = None) -> Mutation:
+    """The good artifact with its statements signed as `recipe` says, under a policy whose only identity is the forger's
+    managed key; signatures count until then, from now, where that is given."""
+
+    def change(bench: Bench, policy: Json) -> None:
+        forgers = bench.original.forger.forgers
+        bench.forge.beside[_KEY] = pki.public_pem(forgers.managed)
+        end = {} if until is None else {"validUntil": (forgers.now + until).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        policy["identities"] = {"forger": {"key": _KEY, **end}}
+        for rule in policy["statements"]:
+            rule["identities"] = ["forger"]
+            rule.pop("threshold", None)
+        for name in ("signature", "layout"):
+            policy.pop(name, None)
+
+    return under_policy(change, resigned(recipe))
+
+
+_KEY = "forger.pem"
+
+
+def by_expression(make: Callable[[str], str]) -> Callable[[Bench, Json], None]:
+    """A change to the policy: it names its signers by expressions, `make` of whose subject is one."""
+
+    def change(bench: Bench, policy: Json) -> None:
+        signers = [one.identity for one in bench.signed]
+        for name, rule in policy["identities"].items():
+            if "key" not in rule:
+                policy["identities"][name] = {
+                    "issuerRegExp": _any_of(re.escape(signer.issuer) for signer in signers),
+                    "subjectRegExp": _any_of(make(signer.subject) for signer in signers),
+                }
+
+    return change
+
+
+def _any_of(expressions: Iterable[str]) -> str:
+    return "|".join(dict.fromkeys(expressions))
 
 
 @contextmanager
@@ -166,16 +219,25 @@ def foreigner(identity: Identity) -> Identity:
     return replace(identity, issuer="https://issuer.forge.test")
 
 
-def to_url_safe(value: object) -> object:
-    """JSON with the characters of standard base64 in its strings replaced by those of the URL-safe alphabet."""
-    if isinstance(value, dict):
-        return {key: to_url_safe(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [to_url_safe(item) for item in value]
-    return value
+def to_url_safe(body: Json) -> None:
+    """Turn the base64 of a bundle into the URL-safe alphabet, as protobuf's JSON mapping lets anyone write it."""
+    for key, value in body.items():
+        if isinstance(value, dict):
+            to_url_safe(value)
+        elif isinstance(value, list) and key != "hashes":
+            for item in value:
+                to_url_safe(item)
+        elif isinstance(value, list):
+            body[key] = [item.translate(_URL_SAFE) for item in value]
+        elif key in _BASE64:
+            body[key] = value.translate(_URL_SAFE)
 
 
-def flip(text: str) -> str:
-    """Base64 of the same bytes with the last bit of the last byte flipped."""
-    content = base64.b64decode(text)
-    return base64.b64encode(content[:-1] + bytes([content[-1] ^ 1])).decode()
+_URL_SAFE = str.maketrans("+/", "-_")
+_BASE64 = {"rawBytes", "keyId", "rootHash", "signedEntryTimestamp", "canonicalizedBody", "signedTimestamp", "payload",
+           "sig", "signature", "digest"}  # fmt: skip
+
+
+def retargeted(payload: bytes, good: Digest, other: Digest) -> bytes:
+    """A payload that names `other` wherever it named `good`."""
+    return payload.replace(good.hex.encode(), other.hex.encode())

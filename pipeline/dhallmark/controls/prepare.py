@@ -15,6 +15,7 @@ from dhallmark.controls.forge import Bench, Forge, Original, SignedStatement, at
 from dhallmark.controls.forging.authorities import Forgers
 from dhallmark.controls.forging.bundle import Forger
 from dhallmark.controls.layout import Layout
+from dhallmark.controls.mutations import as_it_is
 from dhallmark.digest import Digest
 from dhallmark.errors import UsageError, VerdictError
 from dhallmark.files import directory_atomic
@@ -117,12 +118,6 @@ async def _write_side(control: Control, mutation: Mutation, original: Original, 
     digest = await mutation(Bench(original=original, forge=forge))
     forge.write(side)
     return digest
-
-
-async def as_it_is(bench: Bench) -> Digest:
-    """The good artifact with all that is attached to it."""
-    bench.forge.layout = bench.original.layout
-    return bench.good
 
 
 async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dhallmark.control import Control, Group
-from dhallmark.controls.catalogue import certificate, signature, statement
+from dhallmark.controls.catalogue import certificate, log, signature, statement
 from dhallmark.errors import UsageError
 
-CONTROLS: tuple[Control, ...] = (*signature.CONTROLS, *certificate.CONTROLS, *statement.CONTROLS)
+CONTROLS: tuple[Control, ...] = (
+    *signature.CONTROLS,
+    *certificate.CONTROLS,
+    *log.CONTROLS,
+    *statement.CONTROLS,
+)
 
 
 FIRST: tuple[Control, ...] = tuple(control for control in CONTROLS if control.release)

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from dhallmark.control import Control, Group
-from dhallmark.controls.catalogue.expected import by_all
-from dhallmark.controls.forge import Bench
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from dhallmark import strictjson
+from dhallmark.control import Control, Group, Mutation
+from dhallmark.controls.catalogue.expected import accepted_by_all, by_all
+from dhallmark.controls.forge import Bench, SignedStatement
+from dhallmark.controls.forging.bundle import GENUINE, Recipe
+from dhallmark.controls.forging.log import b64
+from dhallmark.controls.mutations import (
+    Json,
+    changed,
+    edited,
+    resigned,
+    restated,
+    retargeted,
+    rewritten,
+    to_url_safe,
+)
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 
@@ -38,12 +54,110 @@ async def _replayed(bench: Bench) -> Digest:
     return digest
 
 
+async def _renamed(bench: Bench) -> Digest:
+    """The attacker's artifact, with the good one's bundles, whose payloads now name it."""
+    digest = await bench.forge.rebuild(flip_last_bit)
+    for one in bench.signed:
+        body = strictjson.parse(one.bundle)
+        body["dsseEnvelope"]["payload"] = b64(retargeted(one.statement.payload, bench.good, digest))
+        await bench.forge.attach(digest, strictjson.dump_compact(body))
+    return digest
+
+
+def _two_payloads(*, signed_first: bool) -> Mutation:
+    """The attacker's artifact, with bundles that hold two payloads: the signed one, and one that names the artifact."""
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.rebuild(flip_last_bit)
+        for one in bench.signed:
+            good = b64(one.statement.payload)
+            evil = b64(retargeted(one.statement.payload, bench.good, digest))
+            first, second = (good, evil) if signed_first else (evil, good)
+            body = strictjson.parse(one.bundle)
+            body["dsseEnvelope"]["payload"] = first
+            text = strictjson.dump_compact(body)
+            key = b'"payload":"%b"' % first.encode()
+            await bench.forge.attach(digest, text.replace(key, key + b',"payload":"%b"' % second.encode(), 1))
+        return digest
+
+    return mutate
+
+
+async def _message(bench: Bench) -> Digest:
+    """A bare signature over the manifest, as `cosign sign-blob` makes it, by the release's own identity."""
+    digest = await bench.forge.copy()
+    content = bench.forge.layout.manifests[digest].content
+    bundle = bench.forge.sign(content, bench.signer, Recipe(message=True))
+    await bench.forge.attach(digest, bundle)
+    return digest
+
+
+def _signed_anew(change: Callable[[bytes], bytes]) -> Callable[[Bench, SignedStatement], Iterator[bytes]]:
+    """The text of each payload after `change`, to be signed by whom it should be."""
+
+    def payloads(_: Bench, one: SignedStatement) -> Iterator[bytes]:
+        yield change(one.statement.payload)
+
+    return payloads
+
+
+def _with_predicate(value: bytes) -> Callable[[bytes], bytes]:
+    """A payload with one more field, of which `value` is the text, in its predicate."""
+
+    def change(payload: bytes) -> bytes:
+        mark = b'"control-S13-mark"'
+        marked = edited(payload, lambda body: body.setdefault("predicate", {}).update(control="control-S13-mark"))
+        return marked.replace(mark, value)
+
+    return change
+
+
+def _doubled_subject(payload: bytes) -> bytes:
+    """The subject stands twice: once for something else, then as it should be."""
+    other = b'{"subject":[{"name":"other","digest":{"sha256":"%b"}}],' % (b"0" * 64)
+    return other + payload.removeprefix(b"{")
+
+
+def _first_digest_in_capitals(body: Json) -> None:
+    for subject in body["subject"]:
+        subject["digest"]["sha256"] = subject["digest"]["sha256"].upper()
+
+
+def _no_subject_value(body: Json) -> None:
+    body["subject"] = None
+
+
+def _without_signatures(body: Json) -> None:
+    body["dsseEnvelope"]["signatures"] = []
+
+
+def _signed_twice(body: Json) -> None:
+    body["dsseEnvelope"]["signatures"] *= 2
+
+
+def _no_base64(body: Json) -> None:
+    body["dsseEnvelope"]["payload"] = "%" + body["dsseEnvelope"]["payload"][1:]
+
+
+def _with_line_ends(body: Json) -> None:
+    payload = body["dsseEnvelope"]["payload"]
+    body["dsseEnvelope"]["payload"] = payload[:8] + "\n" + payload[8:]
+
+
 def flip_last_bit(content: bytes) -> bytes:
     """`content` with its very last bit flipped; in a gzip file that is a bit of its length."""
     return content[:-1] + bytes([content[-1] ^ 1])
 
 
 CONTROLS = (
+    Control(
+        id="S0",
+        group=Group.SIGNATURE,
+        title="positive: every statement signed again by the forger, with nothing wrong",
+        flaw="A consumer that refuses whatever is strange to it, and so proves nothing by refusing.",
+        mutate=resigned(),
+        expect=accepted_by_all(),
+    ),
     Control(
         id="S1",
         group=Group.SIGNATURE,
@@ -72,6 +186,38 @@ CONTROLS = (
         expect=by_all(Reason.ARTIFACT_DIGEST_MISMATCH),
     ),
     Control(
+        id="S3-rewritten",
+        group=Group.SIGNATURE,
+        title="changed payload: another artifact, and the signed statements rewritten to name it",
+        flaw="A consumer that reads statements without verifying what was signed.",
+        mutate=_renamed,
+        expect=by_all(Reason.SIGNATURE_INVALID),
+    ),
+    Control(
+        id="S3-logged",
+        group=Group.SIGNATURE,
+        title="changed payload: log and timestamp vouch for it, the signature is over another",
+        flaw="A consumer that takes the log's entry for a signature: a log takes what it is given.",
+        mutate=resigned(replace(GENUINE, signs=lambda payload: payload + b" ")),
+        expect=by_all(Reason.SIGNATURE_INVALID),
+    ),
+    Control(
+        id="S4",
+        group=Group.SIGNATURE,
+        title="changed signature: one bit flipped, and so logged and timestamped",
+        flaw="A consumer that counts signatures without verifying them.",
+        mutate=resigned(replace(GENUINE, signature=flip_last_bit)),
+        expect=by_all(Reason.SIGNATURE_INVALID),
+    ),
+    Control(
+        id="S5",
+        group=Group.SIGNATURE,
+        title="an envelope without signatures",
+        flaw="A loop over no signatures in which none fails.",
+        mutate=changed(_without_signatures),
+        expect=by_all(Reason.ENVELOPE_MALFORMED),
+    ),
+    Control(
         id="S6",
         group=Group.SIGNATURE,
         title="replayed bundle: the good signatures on another artifact",
@@ -79,5 +225,104 @@ CONTROLS = (
         mutate=_replayed,
         release=True,
         expect=by_all(Reason.SUBJECT_MISMATCH),
+    ),
+    Control(
+        id="S7-base64",
+        group=Group.SIGNATURE,
+        title="a payload that is not base64",
+        flaw="A payload that cannot be read, and so is never refused (CVE-2026-39395).",
+        mutate=changed(_no_base64),
+        expect=by_all(Reason.ENVELOPE_MALFORMED),
+    ),
+    Control(
+        id="S7-json",
+        group=Group.SIGNATURE,
+        title="a payload that is not JSON, signed by the right identity",
+        flaw="A payload that cannot be read, and so is never refused (CVE-2026-39395).",
+        mutate=restated(_signed_anew(lambda _: b"not JSON")),
+        expect=by_all(Reason.STATEMENT_MALFORMED),
+    ),
+    Control(
+        id="S8",
+        group=Group.SIGNATURE,
+        title="another payload type than in-toto's, signed as such",
+        flaw="Bytes that were signed for another purpose, read as a statement.",
+        mutate=resigned(replace(GENUINE, payload_type="application/json")),
+        expect=by_all(Reason.ENVELOPE_PAYLOAD_TYPE),
+    ),
+    Control(
+        id="S9",
+        group=Group.SIGNATURE,
+        title="positive: all base64 in the URL-safe alphabet, which protobuf's JSON allows, too",
+        flaw="A verifier that drops the characters it does not know, and verifies other bytes.",
+        mutate=changed(to_url_safe),
+        expect=accepted_by_all(),
+    ),
+    Control(
+        id="S10-first",
+        group=Group.SIGNATURE,
+        title="two payloads in one envelope, the signed one first; the other names the attacker's artifact",
+        flaw="The payload is parsed again instead of the bytes that were verified.",
+        mutate=_two_payloads(signed_first=True),
+        expect=by_all(Reason.BUNDLE_MALFORMED),
+    ),
+    Control(
+        id="S10-last",
+        group=Group.SIGNATURE,
+        title="two payloads in one envelope, the signed one last; the other names the attacker's artifact",
+        flaw="The payload is parsed again instead of the bytes that were verified.",
+        mutate=_two_payloads(signed_first=False),
+        expect=by_all(Reason.BUNDLE_MALFORMED),
+    ),
+    Control(
+        id="S10-lines",
+        group=Group.SIGNATURE,
+        title="a payload in base64 with a line end in it, which some decoders drop and others do not",
+        flaw="Two decoders of one payload that see different bytes.",
+        mutate=changed(_with_line_ends),
+        expect=by_all(Reason.ENVELOPE_MALFORMED),
+    ),
+    Control(
+        id="S12-envelope",
+        group=Group.SIGNATURE,
+        title="the same signature twice in one envelope",
+        flaw="One signature that counts twice for a threshold.",
+        mutate=changed(_signed_twice),
+        expect=by_all(Reason.ENVELOPE_MALFORMED),
+    ),
+    *(
+        Control(
+            id=f"S13-{name}",
+            group=Group.SIGNATURE,
+            title=f"{what}, signed by the right identity",
+            flaw="Two parsers of one statement that see different things.",
+            mutate=restated(_signed_anew(change)),
+            expect=by_all(Reason.STATEMENT_MALFORMED),
+        )
+        for name, what, change in (
+            ("duplicate", "a statement with two subjects lists", _doubled_subject),
+            ("nan", "a number that is none (NaN)", _with_predicate(b"NaN")),
+            ("depth", "a predicate nested 10,000 deep", _with_predicate(b"[" * 10_000 + b"]" * 10_000)),
+            ("integer", "an integer of 5,000 digits", _with_predicate(b"9" * 5_000)),
+            ("bom", "a byte order mark before the statement", lambda payload: b"\xef\xbb\xbf" + payload),
+            ("null", "a subject that is null", lambda payload: edited(payload, _no_subject_value)),
+            ("capitals", "digests in capitals", lambda payload: edited(payload, _first_digest_in_capitals)),
+        )
+    ),
+    Control(
+        id="S13-bundle",
+        group=Group.SIGNATURE,
+        title="bundles with a key that stands twice",
+        flaw="Two parsers of one bundle that see different things.",
+        mutate=rewritten(lambda text: text.replace(b"{", b'{"mediaType":"text/plain",', 1)),
+        expect=by_all(Reason.BUNDLE_MALFORMED),
+    ),
+    Control(
+        id="S14",
+        group=Group.SIGNATURE,
+        title="a bare signature over the manifest where a statement is required",
+        flaw="A signature without a statement: it says neither what the artifact is nor for which environment.",
+        mutate=_message,
+        expect=by_all(Reason.SIGNATURE_KIND),
     ),
 )

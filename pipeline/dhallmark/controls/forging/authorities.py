@@ -20,6 +20,10 @@ from dhallmark.lab.model import LabPaths, read_lab
 
 Json = dict[str, Any]
 
+RETIRED_FOR = timedelta(hours=1)
+"""How long ago the retired instance and the lapsed certificate ended."""
+PAST = -2 * RETIRED_FOR
+"""When they were valid, from now."""
 _AGE = timedelta(days=30)
 """How long ago the forger's authorities began, so that it can sign in the past."""
 
@@ -154,7 +158,3 @@ class Forgers:
             ),
             managed=pki.signing_key(),
         )
-
-
-RETIRED_FOR = timedelta(days=1)
-"""How long ago the retired instance and the lapsed certificate ended."""

@@ -32,6 +32,10 @@ def _same(identity: Identity) -> Identity:
     return identity
 
 
+def _as_it_is(content: bytes) -> bytes:
+    return content
+
+
 def _nothing(_: Json) -> None:
     pass
 
@@ -52,6 +56,12 @@ class Recipe:
     """How a bundle is made. What is not said is as a real client, Fulcio, Rekor and timestamp authority make it."""
 
     payload_type: str = PAYLOAD_TYPE
+    signs: Callable[[bytes], bytes] = field(default=_as_it_is)
+    """What is signed instead of the payload; log and timestamp vouch for the payload that the bundle carries."""
+    signature: Callable[[bytes], bytes] = field(default=_as_it_is)
+    """What becomes of the signature before log and timestamp see it."""
+    message: bool = False
+    """True for a bare signature over the payload, without an envelope."""
     identity: Callable[[Identity], Identity] = field(default=_same)
     """Who signs, by who is meant to."""
     keyed: bool = False
@@ -104,16 +114,14 @@ class Forger:
                 start=when + recipe.issued - _BEFORE,
             )
             material = {"certificate": {"rawBytes": b64(signer.public_bytes(Encoding.DER))}}
-        unsigned = Envelope(payload_type=recipe.payload_type, payload=payload, signature=b"")
-        signature = key.sign(unsigned.pae, ec.ECDSA(hashes.SHA256()))
-        envelope: Json = {
-            "payload": b64(payload),
-            "payloadType": recipe.payload_type,
-            "signatures": [{"sig": b64(signature)}],
-        }
+        carried = _pae(recipe, payload)
+        signature = recipe.signature(key.sign(_pae(recipe, recipe.signs(payload)), ec.ECDSA(hashes.SHA256())))
+        content = _content(recipe, payload, signature)
         entry = make_entry(
             recipe.entry,
-            body_v1(envelope, payload, signer) if recipe.entry.v1 else body_v2(unsigned.pae, signature, signer),
+            body_v1(content["dsseEnvelope"], payload, signer)
+            if recipe.entry.v1
+            else body_v2(carried, signature, signer),
             log=instances[recipe.log],
             signed_by=instances[recipe.log_signer if recipe.log_signer is not Of.OWN else recipe.log],
             at=when,
@@ -122,12 +130,32 @@ class Forger:
         material["tlogEntries"] = [entry]
         if stamps:
             material["timestampVerificationData"] = {
-                "rfc3161Timestamps": [{"signedTimestamp": b64(content)} for content in stamps]
+                "rfc3161Timestamps": [{"signedTimestamp": b64(response)} for response in stamps]
             }
-        bundle: Json = {"mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope}
+        bundle: Json = {"mediaType": BUNDLE, "verificationMaterial": material, **content}
         recipe.change(bundle)
         return bundle
 
     def _stamp(self, one: Stamp, signature: bytes, recipe: Recipe) -> bytes:
         message = signature[::-1] if one.other_bytes else signature
         return stamp(message, tsa=self.forgers.instances[one.of].tsa, at=self.forgers.now + recipe.at + one.at)
+
+
+def _pae(recipe: Recipe, payload: bytes) -> bytes:
+    """The bytes that a signature is over."""
+    if recipe.message:
+        return payload
+    return Envelope(payload_type=recipe.payload_type, payload=payload, signature=b"").pae
+
+
+def _content(recipe: Recipe, payload: bytes, signature: bytes) -> Json:
+    if recipe.message:
+        digest = {"algorithm": "SHA2_256", "digest": b64(bytes.fromhex(Digest.of(payload).hex))}
+        return {"messageSignature": {"messageDigest": digest, "signature": b64(signature)}}
+    return {
+        "dsseEnvelope": {
+            "payload": b64(payload),
+            "payloadType": recipe.payload_type,
+            "signatures": [{"sig": b64(signature)}],
+        }
+    }

@@ -53,6 +53,7 @@ class Entry:
 
 def make_entry(entry: Entry, body: Json, *, log: Authorities, signed_by: Authorities, at: datetime) -> Json:
     """An entry of the log of `log`, as a bundle has it. The checkpoint and the promise are signed by `signed_by`'s."""
+    kind = {"kind": body["kind"], "version": body["apiVersion"]}
     entry.body(body)
     content = strictjson.dump_compact(body)
     key = log.rekor_v1 if entry.v1 else log.rekor
@@ -63,7 +64,7 @@ def make_entry(entry: Entry, body: Json, *, log: Authorities, signed_by: Authori
     made: Json = {
         "logIndex": str(_INDEX_V1 if entry.v1 else entry.index),
         "logId": {"keyId": b64(log_id)},
-        "kindVersion": {"kind": body["kind"], "version": body["apiVersion"]},
+        "kindVersion": kind,
         "inclusionProof": {
             "logIndex": str(entry.index),
             "rootHash": b64(root),
