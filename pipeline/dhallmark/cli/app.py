@@ -51,6 +51,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("sign", "dhallmark.cli.sign:sign", _STEPS, "Sign the statements with one short-lived certificate."),
     Command("publish", "dhallmark.cli.publish:publish", _STEPS, "Attach, read back, verify, promote; the tag last."),
     Command("gitops write", "dhallmark.cli.gitops:write", _STEPS, "Write the deploy tree."),
+    Command("gitops lint", "dhallmark.cli.lint:lint", _STEPS, "Find what is wrong with a repository's verification."),
     Command("step", "dhallmark.cli.step:step", _STEPS, "Run a step and record it as an in-toto link."),
     Command("merge", "dhallmark.cli.merge:merge", _STEPS, "Merge the build directories of shards into one."),
     Command("verify", "dhallmark.cli.verify:verify", _PROOF, "Verify what was published."),
@@ -70,7 +71,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("lab down", "dhallmark.cli.lab:down", _TOOLS, "Stop the lab."),
 )
 _FAMILIES = {
-    "gitops": (_STEPS, "The deploy tree."),
+    "gitops": (_STEPS, "The deploy tree, and any GitOps repository."),
     "image": (_TOOLS, "The CI image."),
     "lab": (_TOOLS, "The local Sigstore and its registries."),
 }
