@@ -13,6 +13,7 @@ from dhallmark import strictjson
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, Location, UsageError
 from dhallmark.files import directory_atomic, write_atomic
+from dhallmark.identity import Identity
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import Manifest
 from dhallmark.oci.layout import blob_path, read_manifest
@@ -50,7 +51,7 @@ def write_statements(out: Path, *, repository: str) -> tuple[Path, ...]:
 
 async def sign_image(
     out: Path, *, repository: str, token: TokenSource, trust_config: Path | None, audience: str = AUDIENCE
-) -> SignedRelease:
+) -> SignedRelease[Identity]:
     """Write the statements and sign them with one certificate, into `bundles/`. Errors as of `sign_release`."""
     await to_thread.run_sync(lambda: write_statements(out, repository=repository))
     return await sign_release(out, token=token, trust_config=trust_config, audience=audience)

@@ -15,8 +15,11 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 from requests import PreparedRequest, RequestException, Response, Session
 from requests.adapters import HTTPAdapter
+from sigstore._internal.rekor.client import RekorClient
+from sigstore._internal.rekor.client_v2 import RekorV2Client
+from sigstore._internal.timestamp import TimestampAuthorityClient
 from sigstore.errors import Error as SigstoreError
-from sigstore.models import ClientTrustConfig, TrustedRoot
+from sigstore.models import REKOR_VERSIONS, TSA_VERSIONS, ClientTrustConfig, SigningConfig, TrustedRoot
 from sigstore.sign import SigningContext
 from urllib3.util.retry import Retry
 
@@ -44,14 +47,14 @@ class Services:
     """True where the instance has a timestamp authority."""
 
 
-def load_trust_config(path: Path | None) -> ClientTrustConfig:
-    """The trust config in a file, or that of the public instance, from its TUF repository.
+def load_trust_config(path: Path | None, *, staging: bool = False) -> ClientTrustConfig:
+    """The trust config in a file, or that of the public instance (or of its staging), from its TUF repository.
 
     Raises ConfigError for a file that is none, UnavailableError where the TUF repository does not answer.
     """
     if path is None:
         try:
-            return ClientTrustConfig.production()
+            return ClientTrustConfig.staging() if staging else ClientTrustConfig.production()
         except (SigstoreError, RequestException) as error:
             raise UnavailableError(
                 f"the trust root of the public Sigstore instance cannot be had: {error}",
@@ -94,6 +97,43 @@ def open_services(trust_config: ClientTrustConfig, *, timeout: float = TIMEOUT) 
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witnesses:
+    """The services that can vouch for a signature by a key, ready to be asked. None of them is needed to make one."""
+
+    log: Any
+    """A client of the transparency log with `url`, `is_v1` and `create_entry(request)`; None where there is none."""
+    timestampers: tuple[Any, ...]
+    """Clients of timestamp authorities, with `request_timestamp(signature)`."""
+    trusted_root: bytes
+    """The trusted_root.json of their instance."""
+
+
+def open_witnesses(trust_config: ClientTrustConfig, *, timeout: float = TIMEOUT) -> Witnesses:
+    """The log and the timestamp authorities of an instance, each where it has one. Raises ConfigError.
+
+    `timeout` is in seconds, for each answer. sigstore-python reads no signing config without a certificate authority,
+    which a site that signs with keys may well do without; its rules on which services to take are used all the same.
+    """
+    inner = trust_config._inner  # noqa: SLF001 - no public way to the parts
+    config = inner.signing_config
+    choose = SigningConfig._get_valid_services  # noqa: SLF001
+    try:
+        logs = choose(config.rekor_tlog_urls, REKOR_VERSIONS, config.rekor_tlog_config)
+        authorities = choose(config.tsa_urls, TSA_VERSIONS, config.tsa_config)
+    except ValueError as error:
+        raise ConfigError(f"the trust config names no usable service: {error}") from error
+    log: Any = None
+    if logs:
+        client: Any = RekorClient(logs[0].url) if logs[0].major_api_version == 1 else RekorV2Client(logs[0].url)
+        log = _Log(client, timeout)
+    return Witnesses(
+        log=log,
+        timestampers=tuple(_Timestamper(TimestampAuthorityClient(service.url), timeout) for service in authorities),
+        trusted_root=inner.trusted_root.to_json().encode(),
+    )
+
+
 class _LimitedAdapter(HTTPAdapter):
     """Sends requests with a limit of time, and those that met a passing fault again."""
 
@@ -129,6 +169,11 @@ class _Log:
     def __init__(self, client: Any, timeout: float) -> None:  # noqa: ANN401 - one of two clients without a public type
         self._client = client
         self._timeout = timeout
+
+    @property
+    def is_v1(self) -> bool:
+        """True for a Rekor v1 log, false for v2."""
+        return isinstance(self._client, RekorClient)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._client, name)

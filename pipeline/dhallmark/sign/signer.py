@@ -1,20 +1,23 @@
-"""Keyless signing: one certificate for all statements of a release, DSSE in Sigstore bundles v0.3.
+"""Signing all statements of a release, keyless with one certificate: DSSE in Sigstore bundles v0.3.
 
 1. The token is checked and exchanged for a certificate; its identity is known, and can be refused, before any
    signature.
 2. All statements are signed at once, each with a timestamp and a log entry.
 3. Each bundle is verified as soon as it is made, against the trust root that consumers have.
 4. The bundles appear together, or not at all.
+
+How the same is done with a managed key: `dhallmark.sign.keyed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -32,7 +35,7 @@ from sigstore.verify import Verifier
 
 from dhallmark.errors import FormatError, Location, SigningError
 from dhallmark.files import directory_atomic, write_atomic
-from dhallmark.identity import Identity
+from dhallmark.identity import Identity, Signatory
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.progress import Progress, Silent
 from dhallmark.sign.services import TIMEOUT, Services, describe, load_trust_config, open_services
@@ -43,6 +46,9 @@ from dhallmark.steps.statements import BUNDLES, STATEMENTS
 from dhallmark.verify.certificate import read_identity
 from dhallmark.verify.refusal import Refusal
 
+S_co = TypeVar("S_co", bound=Signatory, covariant=True)
+"""Who signs: an identity, or a key."""
+
 SUFFIX = ".sigstore.json"
 CONCURRENCY = 32
 
@@ -50,15 +56,33 @@ _CLIENT_ERROR = range(400, 500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedRelease:
+class SignedRelease(Generic[S_co]):
     """What came of signing."""
 
-    identity: Identity
-    """Whom the certificate names."""
-    expires: datetime
-    """When the certificate expires. Bundles stay valid: their timestamps say that they were made before."""
+    identity: S_co
+    """Whom the certificate names, or the key."""
+    expires: datetime | None
+    """When the certificate expires. Bundles stay valid: their timestamps say that they were made before. None for a
+    key, which has no expiry of its own."""
     bundles: tuple[str, ...]
     """Paths below the build directory, sorted."""
+
+
+class StatementSigner(Protocol[S_co]):
+    """Whoever signs the statements of one release."""
+
+    @property
+    def identity(self) -> S_co: ...
+    @property
+    def name(self) -> str:
+        """The identity in a few words, for people."""
+        ...
+
+    @property
+    def expires(self) -> datetime | None: ...
+    async def sign(self, payload: bytes, *, limiter: anyio.CapacityLimiter | None = None) -> bytes:
+        """A bundle of the statement `payload`, verified. Raises SigningError."""
+        ...
 
 
 def bundle_path(statement: str) -> str:
@@ -76,7 +100,7 @@ async def sign_release(
     concurrency: int = CONCURRENCY,
     timeout: float = TIMEOUT,  # noqa: ASYNC109 - seconds for each answer of a service, not for the whole
     progress: Progress | None = None,
-) -> SignedRelease:
+) -> SignedRelease[Identity]:
     """Sign every statement in `statements/` of a build directory; write `bundles/`, whole or not at all.
 
     `token` is an OIDC token or where to get one; it is fetched when all else is ready. `trust_config` is a Sigstore
@@ -84,9 +108,7 @@ async def sign_release(
     the first signature, and raises to refuse it. Raises FormatError for a statement that is none; SigningError where
     the token, the certificate authority, the log or the timestamp authority fails; UnavailableError, ConfigError.
     """
-    listener = progress or Silent()
     statements = read_statements(build)
-    listener.start("sign", total=len(statements))
     config = await anyio.to_thread.run_sync(load_trust_config, trust_config)
     services = open_services(config, timeout=timeout)
     signer = await ReleaseSigner.open(
@@ -98,7 +120,23 @@ async def sign_release(
     )
     if allow is not None:
         allow(signer.identity)
+    return await sign_statements(build, statements, signer, concurrency=concurrency, progress=progress)
 
+
+async def sign_statements(
+    build: Path,
+    statements: Mapping[str, bytes],
+    signer: StatementSigner[S_co],
+    *,
+    concurrency: int = CONCURRENCY,
+    progress: Progress | None = None,
+) -> SignedRelease[S_co]:
+    """Sign `statements` (of `read_statements`), all at once; write `bundles/`, whole or not at all.
+
+    Raises SigningError.
+    """
+    listener = progress or Silent()
+    listener.start("sign", total=len(statements))
     limiter = anyio.CapacityLimiter(concurrency)
 
     async def sign_one(payload: bytes) -> bytes:
@@ -111,7 +149,7 @@ async def sign_release(
     with directory_atomic(build / BUNDLES) as folder:
         for name, content in zip(names, bundles, strict=True):
             write_atomic(folder / name.removeprefix(f"{BUNDLES}/"), content)
-    listener.done("sign", summary=f"{len(names)} bundles by {signer.identity.subject}")
+    listener.done("sign", summary=f"{len(names)} bundles by {signer.name}")
     return SignedRelease(identity=signer.identity, expires=signer.expires, bundles=tuple(sorted(names)))
 
 
@@ -145,6 +183,11 @@ class ReleaseSigner:
             raise SigningError(f"Fulcio at {services.fulcio} gave a certificate of nobody: {error}") from error
         self.expires: datetime = certificate.not_valid_after_utc
 
+    @property
+    def name(self) -> str:
+        """Whom the certificate names, in a few words."""
+        return self.identity.subject
+
     @classmethod
     async def open(cls, services: Services, token: IdToken, *, audience: str = AUDIENCE) -> ReleaseSigner:
         """Get a certificate for a new key. Raises SigningError that says why there is none."""
@@ -162,21 +205,44 @@ class ReleaseSigner:
         """
         return await anyio.to_thread.run_sync(self._sign, payload, limiter=limiter, abandon_on_cancel=True)
 
+    async def sign_message(self, content: bytes) -> bytes:
+        """A bundle of a bare signature over the bytes of a file, verified. Raises SigningError."""
+        return await anyio.to_thread.run_sync(self._sign_message, content, abandon_on_cancel=True)
+
     def _sign(self, payload: bytes) -> bytes:
-        try:
+        with self._errors():
             bundle = self._signer.sign_dsse(dsse.Statement(payload))
+        self._check(bundle, payload)
+        return bundle.to_json().encode()
+
+    def _sign_message(self, content: bytes) -> bytes:
+        with self._errors():
+            bundle = self._signer.sign_artifact(content)
+        with self._refusals():
+            self._verifier.verify_artifact(content, Bundle.from_json(bundle.to_json()), self)
+        return bundle.to_json().encode()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except ExpiredCertificate as error:
             raise self._expired() from error
         except SigstoreError as error:
             raise SigningError(f"no signature could be made: {describe(error)}") from error
-        self._check(bundle, payload)
-        return bundle.to_json().encode()
 
     def _check(self, bundle: Bundle, payload: bytes) -> None:
         """Verify a bundle as consumers do; a signature that they would refuse must not leave this machine."""
-        try:
+        with self._refusals():
             # Read back from the bytes that are written: what is verified is what others get.
             payload_type, signed = self._verifier.verify_dsse(Bundle.from_json(bundle.to_json()), self)
+        if (payload_type, signed) != (PAYLOAD_TYPE, payload):
+            raise SigningError("the new bundle holds another statement than the one that was to be signed")
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
         except SigstoreError as error:
             if datetime.now(UTC) > self.expires:
                 raise self._expired() from error
@@ -184,8 +250,6 @@ class ReleaseSigner:
                 f"the new bundle does not verify: {describe(error)}",
                 hint="do the trust root and the signing config belong to the same Sigstore instance?",
             ) from error
-        if (payload_type, signed) != (PAYLOAD_TYPE, payload):
-            raise SigningError("the new bundle holds another statement than the one that was to be signed")
 
     def verify(self, cert: Certificate) -> None:
         """The verifier's policy on a bundle's certificate: it is this release's, byte for byte."""

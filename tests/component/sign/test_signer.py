@@ -50,7 +50,7 @@ def build(tmp_path: Path) -> Path:
     return folder
 
 
-def sign(lab: Lab, build: Path, **options: object) -> SignedRelease:
+def sign(lab: Lab, build: Path, **options: object) -> SignedRelease[Identity]:
     arguments: dict[str, object] = {"token": lab.token(), "trust_config": lab.trust_config(), "timeout": 10.0} | options
     return lab.call(anyio.run, lambda: sign_release(build, **arguments))  # type: ignore[arg-type]
 

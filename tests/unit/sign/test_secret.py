@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dhallmark.errors import SigningError, UsageError
-from dhallmark.sign import secret as secrets
 from dhallmark.sign.secret import FileSecret, NoSecret, PromptSecret, VariableSecret, choose_secret
 
 
@@ -27,8 +27,13 @@ def test_a_variable_holds_a_secret() -> None:
 
 
 def test_a_person_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(secrets.getpass, "getpass", lambda prompt: asked.append(prompt) or "hunter2")
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return "hunter2"
+
+    monkeypatch.setattr(getpass, "getpass", answer)
     assert PromptSecret().read("the password of key.pem") == b"hunter2"
     assert asked == ["the password of key.pem: "]
 
@@ -39,7 +44,7 @@ def _closed(_: str) -> str:
 
 @pytest.mark.parametrize("answer", [lambda _: "", _closed])
 def test_no_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], str]) -> None:
-    monkeypatch.setattr(secrets.getpass, "getpass", answer)
+    monkeypatch.setattr(getpass, "getpass", answer)
     with pytest.raises(SigningError):
         PromptSecret().read("the PIN")
 
