@@ -38,6 +38,8 @@ class Reason(StrEnum):
     IDENTITY_ISSUER_MISMATCH = "identity.issuer-mismatch"
     IDENTITY_SUBJECT_MISMATCH = "identity.subject-mismatch"
     IDENTITY_EXTENSION_MISMATCH = "identity.extension-mismatch"
+    IDENTITY_SUBJECT_KIND = "identity.subject-kind"
+    IDENTITY_KEY_MISMATCH = "identity.key-mismatch"
 
     # The log and the time
     LOG_ENTRY_MISSING = "log.entry-missing"
@@ -55,16 +57,28 @@ class Reason(StrEnum):
     STATEMENT_MALFORMED = "statement.malformed"
     STATEMENT_MISSING = "statement.missing"
     STATEMENT_PREDICATE = "statement.predicate"
+    STATEMENT_THRESHOLD = "statement.threshold"
     SUBJECT_MISMATCH = "subject.mismatch"
     SUBJECT_NAME = "subject.name"
     SUBJECT_TOO_MANY = "subject.too-many"
+    SUBJECT_EXTRA = "subject.extra"
+    SUBJECT_ALGORITHM = "subject.algorithm"
     PROVENANCE_SOURCE = "provenance.source"
     PROVENANCE_BUILDER = "provenance.builder"
     PROVENANCE_DIRTY = "provenance.dirty"
     PROVENANCE_CLAIM_MISMATCH = "provenance.claim-mismatch"
+    SOURCE_UNREACHABLE = "source.unreachable"
+    VERSION_ROLLBACK = "version.rollback"
     STEP_MISSING = "step.missing"
     STEP_CHAIN = "step.chain"
     TEST_RESULT_FAILED = "test-result.failed"
+    TEST_RESULT_INSUFFICIENT = "test-result.insufficient"
+    FRESHNESS_TOO_OLD = "freshness.too-old"
+    FRESHNESS_FUTURE = "freshness.future"
+    POLICY_EXPIRED = "policy.expired"
+    POLICY_ROLLBACK = "policy.rollback"
+    TRUST_ROOT_UNKNOWN = "trust-root.unknown"
+    TRUST_ROOT_STALE = "trust-root.stale"
     CONTROL_FAILED = "control.failed"
 
     # Nothing may be concluded
@@ -79,6 +93,7 @@ class Reason(StrEnum):
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     FORMAT_UNSUPPORTED = "format.unsupported"
     TRUST_ROOT_MISSING = "trust-root.missing"
+    SOURCE_UNAVAILABLE = "source.unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,14 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "A Fulcio extension of the certificate differs from what the policy demands.",
             "Check repository, ref, trigger and commit of the run that signed.",
         ),
+        Reason.IDENTITY_SUBJECT_KIND: ReasonInfo(
+            "The certificate's subject is spelt as allowed and is of another kind, such as an e-mail address.",
+            "Find out who got that certificate; set `subjectKind` in the policy only if that kind is meant.",
+        ),
+        Reason.IDENTITY_KEY_MISMATCH: ReasonInfo(
+            "Signed with another key than the policy allows, or with a key where a certificate is meant.",
+            "Check which key signed; change the policy only if that key is meant.",
+        ),
         Reason.LOG_ENTRY_MISSING: ReasonInfo(
             "The bundle has no entry of a trusted transparency log.",
             "Sign again with the log reachable; check the log's key in the trust root.",
@@ -222,6 +245,10 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "The predicate does not fit the schema of its type.",
             "Release again with this version of dhallmark.",
         ),
+        Reason.STATEMENT_THRESHOLD: ReasonInfo(
+            "Fewer different signers than the policy demands signed such a statement.",
+            "Let another of the rule's identities sign; one signer counts once, whatever it signs.",
+        ),
         Reason.SUBJECT_MISMATCH: ReasonInfo(
             "No subject of the statement has the artifact's digest: it was made for another artifact.",
             "Treat the bundle as replayed.",
@@ -233,6 +260,14 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.SUBJECT_TOO_MANY: ReasonInfo(
             "The statement has more subjects than the policy allows.",
             "Split the release, or raise the limit.",
+        ),
+        Reason.SUBJECT_EXTRA: ReasonInfo(
+            "The statement is also about something that is no part of this artifact.",
+            "Make one statement for each artifact; set `subjects` in the policy's rule if that builder signs several.",
+        ),
+        Reason.SUBJECT_ALGORITHM: ReasonInfo(
+            "A subject of the statement has no SHA-256 digest, only others.",
+            "Sign a statement whose subjects all have one.",
         ),
         Reason.PROVENANCE_SOURCE: ReasonInfo(
             "The provenance names another source repository or revision than the policy demands.",
@@ -248,6 +283,14 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "The predicate claims something else than the certificate's extensions prove.",
             "Do not trust the predicate; find the job that signed it.",
         ),
+        Reason.SOURCE_UNREACHABLE: ReasonInfo(
+            "The commit is on none of the branches that the policy names.",
+            "It may be a fork's or an unmerged branch's; if it was merged since, make the Git bundle again.",
+        ),
+        Reason.VERSION_ROLLBACK: ReasonInfo(
+            "The release is valid and older than the policy still allows.",
+            "Deploy a newer release; lower the version in the policy only to go back on purpose.",
+        ),
         Reason.STEP_MISSING: ReasonInfo(
             "A step that the policy requires has no link by an allowed identity.", "Release with every step."
         ),
@@ -257,6 +300,33 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         ),
         Reason.TEST_RESULT_FAILED: ReasonInfo(
             "A test result on the artifact says FAILED.", "Read the result; release a mended version."
+        ),
+        Reason.TEST_RESULT_INSUFFICIENT: ReasonInfo(
+            "A test result says less than the policy demands, or lacks a test that must have passed.",
+            "Read the result; run the missing test, and sign what it says.",
+        ),
+        Reason.FRESHNESS_TOO_OLD: ReasonInfo(
+            "The statement was signed longer ago than the policy allows.",
+            "Release again, or sign what is deployed anew.",
+        ),
+        Reason.FRESHNESS_FUTURE: ReasonInfo(
+            "The statement was signed at a time that has not come yet.",
+            "Check the clock of this machine; if it is right, a timestamp authority or log is wrong.",
+        ),
+        Reason.POLICY_EXPIRED: ReasonInfo(
+            "The policy has ended.", "Get the current policy from its owner; do not extend an old one unread."
+        ),
+        Reason.POLICY_ROLLBACK: ReasonInfo(
+            "The policy is older than the one that was demanded.",
+            "Someone put an old policy back: get the current one from its owner.",
+        ),
+        Reason.TRUST_ROOT_UNKNOWN: ReasonInfo(
+            "The trust root is none that the policy accepts.",
+            "Get the one that the policy names; if the instance has a new one, add its digest to the policy.",
+        ),
+        Reason.TRUST_ROOT_STALE: ReasonInfo(
+            "Nobody confirmed for too long that the trust root is the current one.",
+            "Fetch it anew from the instance, compare, and set `confirmed` (and the digest) in the policy.",
         ),
         Reason.NOTHING_CHECKED: ReasonInfo(
             "Nothing was checked, which is never success.", "Name at least one artifact.", indeterminate=True
@@ -312,6 +382,11 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.TRUST_ROOT_MISSING: ReasonInfo(
             "The bundle, or what is demanded of it, takes a trust root, and none was given.",
             "Give the trusted_root.json of the instance that signed.",
+            indeterminate=True,
+        ),
+        Reason.SOURCE_UNAVAILABLE: ReasonInfo(
+            "Where the commit stands could not be looked up: the Git bundle or Git is missing, or cannot be read.",
+            "Put the Git bundle beside the policy (`git bundle create FILE BRANCH`), and install git.",
             indeterminate=True,
         ),
     }

@@ -26,6 +26,10 @@ VSA_V1 = "https://slsa.dev/verification_summary/v1"
 SPDX_V2_3 = "https://spdx.dev/Document/v2.3"
 
 
+class DigestAlgorithmError(FormatError):
+    """A subject has digests, and no SHA-256 among them: what it is about cannot be compared with anything (P4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A ResourceDescriptor that a statement is about, by name and SHA-256."""
@@ -65,7 +69,8 @@ class Statement:
 
     @classmethod
     def parse(cls, payload: bytes) -> Statement:
-        """Read verified bytes. Raises FormatError for anything that is not a Statement v1 with SHA-256 subjects."""
+        """Read verified bytes. Raises FormatError for anything that is not a Statement v1, and DigestAlgorithmError,
+        which is one, for a subject without a SHA-256 digest."""
         body = strictjson.parse(payload, what="statement")
         if not isinstance(body, dict) or body.get("_type") != STATEMENT_V1:
             raise FormatError(f"not a statement of type {STATEMENT_V1}")
@@ -93,7 +98,12 @@ def _subject(item: object, index: int) -> Subject:
     if not isinstance(name, str):
         raise FormatError(f"statement: subject[{index}].name must be a string")
     digests = item.get("digest")
-    sha256 = digests.get("sha256") if isinstance(digests, dict) else None
+    if not isinstance(digests, dict) or not digests:
+        raise FormatError(f"statement: subject[{index}] has no digest")
+    if "sha256" not in digests:
+        algorithms = ", ".join(sorted(str(algorithm)[:20] for algorithm in digests)[:5])
+        raise DigestAlgorithmError(f"statement: subject[{index}] has no sha256 digest, only {algorithms}")
+    sha256 = digests["sha256"]
     if not isinstance(sha256, str):
-        raise FormatError(f"statement: subject[{index}] has no sha256 digest")
+        raise FormatError(f"statement: subject[{index}].digest.sha256 must be a string")
     return Subject(name, Digest.from_hex(sha256))

@@ -1,76 +1,63 @@
 """Whether statements about an artifact are what the policy demands: types, signers, subjects, claims, and the chain.
 
 The same code decides before the first signature (`unsigned`) and after the last (`artifact`). A rule is met by one
-statement that meets all of it (a link rule by one chain of links). Statements beside it that do not, a stranger's
-for instance, neither help nor harm; the one exception is a failed test result by an identity of the policy.
+statement that meets all of it (a link rule by one chain of links; a threshold by as many, of different signers).
+Statements beside it that do not, a stranger's for instance, neither help nor harm; the one exception is a failed test
+result by an identity of the policy.
+
+Every check is a step of a `Run` with a name of its own, so that each can be told, and switched off, alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
-from dhallmark.config.policy import Policy, StatementRule
-from dhallmark.digest import Digest
-from dhallmark.identity import Identity
+from dhallmark.config.policy import Policy, SignatureRule, StatementRule
+from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
 from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1, Statement
-from dhallmark.verdict import Check, Verdict
-from dhallmark.verify import links, provenance
-from dhallmark.verify.identities import IdentityMatcher
+from dhallmark.verdict import Check, Outcome, Verdict
+from dhallmark.verify import links, provenance, results, standing, subjects, versions
+from dhallmark.verify.ancestry import Ancestry
+from dhallmark.verify.claims import ArtifactFacts, Broken, Claim, Signed, SignedMessage, Unsigned
+from dhallmark.verify.contradictions import require_no_contradiction
+from dhallmark.verify.demands import Demands, SignatureKind
+from dhallmark.verify.identities import IdentityMatcher, evidence_of
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
+from dhallmark.verify.signers import count_signers
+from dhallmark.verify.trust import TrustRoot
 
-_TEST_RESULTS = frozenset({"PASSED", "WARNED", "FAILED"})
+__all__ = [
+    "ArtifactFacts",
+    "Broken",
+    "Claim",
+    "Judgement",
+    "PolicyJudge",
+    "Signed",
+    "SignedMessage",
+    "Unsigned",
+    "demands",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactFacts:
-    """What the statements must be about."""
-
-    name: str
-    """The name that the artifact must have in its statements: its repository, which binds it to its environment."""
-    digest: Digest
-    """Of its manifest."""
-    archive: Digest | None
-    """Of its one layer; None where it has no layer or several."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
-    """A statement whose bundle was verified."""
-
-    bundle: Verdict
-    """The verdict on the bundle: accepted."""
-    statement: Statement
-    identity: Identity
-
-    def verdict(self, checks: Sequence[Check]) -> Verdict:
-        return Verdict.of(self.bundle.subject, checks=checks, parts=[self.bundle])
+SIGNATURE = "signature"
+"""What the verdict on the policy's `signature` rule is about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsigned:
-    """A statement that is about to be signed by the one who asks."""
-
-    source: str
-    """Where it came from, for the report."""
-    statement: Statement
-
-    def verdict(self, checks: Sequence[Check]) -> Verdict:
-        return Verdict.of(self.source, checks=checks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """A bundle that was not accepted. It meets no rule; it can explain why a rule is not met."""
-
-    verdict: Verdict
-    predicate_type: str | None
-    """What it claims to hold, if that can be told. Nobody vouches for it."""
-
-
-Claim = Signed | Unsigned
+def demands(policy: Policy) -> Demands:
+    """What every bundle must have to be looked at by `policy`."""
+    kinds = {SignatureKind.DSSE} if policy.statements or policy.layout else set()
+    if policy.signature is not None:
+        kinds.add(SignatureKind.MESSAGE)
+    evidence = policy.evidence
+    return Demands(
+        kinds=frozenset(kinds),
+        log_entries=evidence.log_entries,
+        timestamps=evidence.timestamps,
+        scts=evidence.scts,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,97 +73,186 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class _Tried:
+    """What became of a claim under a rule."""
+
+    verdict: Verdict
+    signatory: Signatory | None
+    """None for a statement that nobody has signed yet."""
+    names: tuple[str, ...]
+    """The rule's identities that the signer is."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyJudge:
-    """A policy, ready to judge."""
+    """A policy, ready to judge. Raises ConfigError for one whose keys cannot be read."""
 
     policy: Policy
+    trust: TrustRoot | None = None
+    """What the bundles were verified with: for a policy that says which trust roots it believes."""
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     _matcher: IdentityMatcher = field(init=False)
+    _ancestry: Ancestry = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_matcher", IdentityMatcher(self.policy.identities))
+        object.__setattr__(self, "_matcher", IdentityMatcher.of(self.policy))
+        object.__setattr__(self, "_ancestry", Ancestry(self.policy.origin.folder))
 
-    def judge(self, claims: Sequence[Claim], facts: ArtifactFacts, *, broken: Sequence[Broken] = ()) -> Judgement:
+    def judge(
+        self,
+        claims: Sequence[Claim | SignedMessage],
+        facts: ArtifactFacts,
+        *,
+        broken: Sequence[Broken] = (),
+    ) -> Judgement:
         """Judge all that is claimed about the artifact `facts`."""
+        statements = [claim for claim in claims if not isinstance(claim, SignedMessage)]
+        messages = [claim for claim in claims if isinstance(claim, SignedMessage)]
         verdicts: list[Verdict] = []
         ignored: list[Verdict] = []
         explaining: set[int] = set()
         for rule in self.policy.statements:
-            candidates = [claim for claim in claims if claim.statement.predicate_type == rule.predicate_type]
+            candidates = [claim for claim in statements if claim.statement.predicate_type == rule.predicate_type]
             if candidates:
-                decide = self._links if rule.predicate_type == LINK_V0_3 else self._one
+                decide = self._links if rule.predicate_type == LINK_V0_3 else self._statement
                 verdict, beside = decide(rule, candidates, facts)
                 ignored += beside
             else:
-                verdict, used = _missing(rule, broken)
+                verdict, used = _missing(rule.predicate_type, {rule.predicate_type}, broken)
                 explaining |= used
+            verdicts.append(verdict)
+        if self.policy.signature is not None and messages:
+            verdict, beside = self._signature(self.policy.signature, messages, facts)
+            verdicts.append(verdict)
+            ignored += beside
+        elif self.policy.signature is not None:
+            verdict, used = _missing(SIGNATURE, {None}, broken)
+            explaining |= used
             verdicts.append(verdict)
         wanted = {rule.predicate_type for rule in self.policy.statements}
         ignored += [
             claim.verdict([Check(name="statement", detail="the policy has no rule for its type")])
-            for claim in claims
+            for claim in statements
             if claim.statement.predicate_type not in wanted
         ]
         ignored += [item.verdict for index, item in enumerate(broken) if index not in explaining]
-        return Judgement(checks=self._test_results(claims, facts), rules=tuple(verdicts), ignored=tuple(ignored))
-
-    def _one(
-        self, rule: StatementRule, candidates: Sequence[Claim], facts: ArtifactFacts
-    ) -> tuple[Verdict, list[Verdict]]:
-        """The verdict on a rule that one statement must meet, and those on the other candidates."""
-        tried = [self._try(rule, claim, facts) for claim in candidates]
-        best = max(range(len(tried)), key=lambda index: _progress(tried[index]))
-        return (
-            Verdict.of(rule.predicate_type, checks=[Check(name="statement.present")], parts=[tried[best]]),
-            [verdict for index, verdict in enumerate(tried) if index != best],
-        )
-
-    def _try(self, rule: StatementRule, claim: Claim, facts: ArtifactFacts) -> Verdict:
         run = Run()
-        self._signer(run, rule, claim)
-        run.step("subject.count", lambda: self._count(claim.statement))
-        run.step("subject.digest", lambda: _require_digest(claim.statement, facts))
-        run.step("subject.name", lambda: _require_name(claim.statement, facts))
-        if claim.statement.predicate_type == SLSA_PROVENANCE_V1:
-            run.step("provenance.archive", lambda: _require_archive(claim.statement, facts))
-            self._provenance(run, claim)
-        if claim.statement.predicate_type == VSA_V1:
-            run.step("summary.result", lambda: _require_passed(claim.statement))
-        return claim.verdict(run.checks)
+        self._standing(run, signed=len(claims) > sum(isinstance(claim, Unsigned) for claim in claims))
+        self._test_results(run, statements, facts)
+        return Judgement(checks=tuple(run.checks), rules=tuple(verdicts), ignored=tuple(ignored))
 
     def judge_provenance(self, claim: Signed) -> tuple[Check, ...]:
         """The checks of provenance that say nothing of an artifact in a registry: for files in a deploy tree."""
         rules = [rule for rule in self.policy.statements if rule.predicate_type == SLSA_PROVENANCE_V1]
         run = Run()
+        self._standing(run, signed=True)
         if claim.statement.predicate_type != SLSA_PROVENANCE_V1 or not rules:
             run.step("statement.present", _no_provenance)
             return tuple(run.checks)
-        self._signer(run, rules[0], claim)
-        run.step("subject.count", lambda: self._count(claim.statement))
-        self._provenance(run, claim)
+        self._signer(run, rules[0].identities, claim.identity)
+        self._fresh(run, rules[0].max_age, claim.times)
+        run.step("subject.count", lambda: subjects.require_count(claim.statement, self.policy.max_subjects))
+        self._provenance(run, claim, names=())
         return tuple(run.checks)
 
-    def _signer(self, run: Run, rule: StatementRule, claim: Claim) -> None:
+    def _standing(self, run: Run, *, signed: bool) -> None:
+        """Whether the policy and the trust root still stand."""
+        now = self.clock()
+        if self.policy.expires is not None:
+            run.step("policy.expires", lambda: standing.require_current(self.policy, now))
+        if self.policy.origin.minimum_version:
+            run.step("policy.version", lambda: standing.require_version(self.policy))
+        rule = self.policy.trust_root
+        if rule is not None and signed:
+            digest = self.trust.digest if self.trust else None
+            run.step("trust-root", lambda: standing.require_trust_root(rule, digest, now))
+
+    def _statement(
+        self, rule: StatementRule, candidates: Sequence[Claim], facts: ArtifactFacts
+    ) -> tuple[Verdict, list[Verdict]]:
+        """The verdict on a rule that one statement must meet, and those on the other candidates."""
+        tried = [self._try(rule, claim, facts) for claim in candidates]
+        return _decide(rule.predicate_type, tried, rule.threshold)
+
+    def _signature(
+        self, rule: SignatureRule, messages: Sequence[SignedMessage], facts: ArtifactFacts
+    ) -> tuple[Verdict, list[Verdict]]:
+        tried = []
+        for claim in messages:
+            run = Run()
+            names = self._signer(run, rule.identities, claim.identity)
+            self._fresh(run, rule.max_age, claim.times)
+            run.step("message.digest", lambda claim=claim: _require_message(claim, facts))  # type: ignore[misc]
+            tried.append(_Tried(claim.verdict(run.checks), claim.identity, names))
+        return _decide(SIGNATURE, tried, rule.threshold)
+
+    def _try(self, rule: StatementRule, claim: Claim, facts: ArtifactFacts) -> _Tried:
+        run = Run()
+        statement = claim.statement
+        signatory: Signatory | None = None
+        names: tuple[str, ...] = ()
         if isinstance(claim, Signed):
+            signatory, names = claim.identity, self._signer(run, rule.identities, claim.identity)
+            self._fresh(run, rule.max_age, claim.times)
+        run.step("subject.count", lambda: subjects.require_count(statement, self.policy.max_subjects))
+        run.step("subject.digest", lambda: subjects.require_digest(statement, facts))
+        run.step("subject.name", lambda: subjects.require_name(statement, facts, rule))
+        run.step("subject.own", lambda: subjects.require_own(statement, facts, rule.allowed_subjects))
+        if statement.predicate_type == SLSA_PROVENANCE_V1:
+            run.step("provenance.archive", lambda: subjects.require_archive(statement, facts.archive))
+            self._provenance(run, claim, names=(facts.name,))
+        elif statement.predicate_type == TEST_RESULT_V0_1:
+            run.step("test-result.required", lambda: results.require_result(statement, rule))
+        elif statement.predicate_type == VSA_V1:
+            run.step("summary.result", lambda: _require_passed(statement))
+        return _Tried(claim.verdict(run.checks), signatory, names)
+
+    def _signer(self, run: Run, identities: Sequence[str], signatory: Signatory) -> tuple[str, ...]:
+        """The rule's identities that the signer is; none where a check refused."""
+        names = run.step(
+            "identity",
+            lambda: self._matcher.require(signatory, identities),
+            seen=lambda found: {"identity": ", ".join(found), **evidence_of(signatory)},
+        )
+        if names is not None and any(self.policy.identities[name].reachable for name in names):
+            names = run.step(
+                "identity.reachable", lambda: self._matcher.require_reachable(signatory, names, self._ancestry)
+            )
+        return names or ()
+
+    def _fresh(self, run: Run, own: timedelta | None, times: Sequence[datetime]) -> None:
+        most = own or (self.policy.freshness.max_age if self.policy.freshness else None)
+        if most is not None:
             run.step(
-                "identity",
-                lambda: self._matcher.require(claim.identity, rule.identities),
-                seen=lambda name: {
-                    "identity": name,
-                    "issuer": claim.identity.issuer,
-                    "subject": claim.identity.subject,
-                },
+                "freshness",
+                lambda: standing.require_fresh(times, most, self.clock()),
+                seen=lambda newest: {"signed": newest.isoformat()},
             )
 
-    def _provenance(self, run: Run, claim: Claim) -> None:
-        claims = run.step("provenance.predicate", lambda: provenance.Provenance.read(claim.statement))
+    def _provenance(self, run: Run, claim: Claim, *, names: Sequence[str]) -> None:
+        found = run.step("provenance.predicate", lambda: provenance.Provenance.read(claim.statement))
         source = self.policy.source
-        if claims is None or source is None:
+        if found is None or source is None:
             return
-        run.step("provenance.builder", lambda: provenance.verify_builder(claims, self.policy.builders))
-        run.step("provenance.source", lambda: provenance.verify_source(claims, source))
-        run.step("provenance.clean", lambda: provenance.verify_clean(claims, source))
+        run.step("provenance.builder", lambda: provenance.verify_builder(found, self.policy.builders))
+        run.step("provenance.source", lambda: provenance.verify_source(found, source))
+        run.step("provenance.clean", lambda: provenance.verify_clean(found, source))
+        run.step("provenance.revision", lambda: provenance.verify_revision(found, source))
         if isinstance(claim, Signed):
-            run.step("provenance.claims", lambda: provenance.verify_claims(claims, claim.identity))
+            ref = found.ref or _extension(claim.identity, "sourceRepositoryRef")
+            run.step("provenance.ref", lambda: provenance.verify_ref(ref, source))
+            run.step("provenance.claims", lambda: require_no_contradiction(claim.statement, claim.identity))
+        reachable = source.reachable
+        if reachable is not None:
+            run.step("source.reachable", lambda: self._ancestry.require(found.revision, reachable))
+        rule = self.policy.versions
+        if rule is not None:
+            called = {*names, *(subject.name for subject in claim.statement.subjects)}
+            run.step(
+                "provenance.version",
+                lambda: versions.require_version(found.external_parameters, called, rule),
+                seen=lambda version: {"version": version},
+            )
 
     def _links(
         self, rule: StatementRule, candidates: Sequence[Claim], facts: ArtifactFacts
@@ -186,17 +262,13 @@ class PolicyJudge:
         good: list[Verdict] = []
         bad: list[Verdict] = []
         for claim in candidates:
-            run = Run()
-            self._signer(run, rule, claim)
-            run.step("subject.count", lambda claim=claim: self._count(claim.statement))  # type: ignore[misc]
-            link = run.step("link.predicate", lambda claim=claim: links.LinkRecord.read(claim.statement))  # type: ignore[misc]
-            verdict = claim.verdict(run.checks)
-            if run.passed and link is not None:
-                good.append(verdict)
-                if link not in usable:
-                    usable.append(link)
-            else:
+            link, verdict = self._link(rule, claim)
+            if link is None:
                 bad.append(verdict)
+                continue
+            good.append(verdict)
+            if link not in usable:
+                usable.append(link)
         if not good:
             # Nobody allowed signed a link: that says more than that the steps are missing.
             best = max(bad, key=_progress)
@@ -208,18 +280,20 @@ class PolicyJudge:
         )
         return Verdict.of(rule.predicate_type, checks=run.checks, parts=good), bad
 
-    def _count(self, statement: Statement) -> None:
-        if len(statement.subjects) > self.policy.max_subjects:
-            raise Refusal(
-                Reason.SUBJECT_TOO_MANY,
-                "the statement has too many subjects",
-                expected=str(self.policy.max_subjects),
-                found=str(len(statement.subjects)),
-            )
-
-    def _test_results(self, claims: Sequence[Claim], facts: ArtifactFacts) -> tuple[Check, ...]:
-        """A check for each test result on the artifact by any identity of the policy; strangers' count for nothing."""
+    def _link(self, rule: StatementRule, claim: Claim) -> tuple[links.LinkRecord | None, Verdict]:
+        """The link, where it may be part of a chain; and the verdict on it."""
         run = Run()
+        statement = claim.statement
+        if isinstance(claim, Signed):
+            self._signer(run, rule.identities, claim.identity)
+            self._fresh(run, rule.max_age, claim.times)
+            run.step("link.claims", lambda: require_no_contradiction(statement, claim.identity))
+        run.step("subject.count", lambda: subjects.require_count(statement, self.policy.max_subjects))
+        link = run.step("link.predicate", lambda: links.LinkRecord.read(statement))
+        return link if run.passed else None, claim.verdict(run.checks)
+
+    def _test_results(self, run: Run, claims: Sequence[Claim], facts: ArtifactFacts) -> None:
+        """A check for each test result on the artifact by any identity of the policy; strangers' count for nothing."""
         for claim in claims:
             statement = claim.statement
             about = facts.digest in {subject.digest for subject in statement.subjects}
@@ -227,8 +301,57 @@ class PolicyJudge:
                 continue
             if isinstance(claim, Signed) and not self._matcher.knows(claim.identity):
                 continue
-            run.step("test-result", _test_result_of(statement))
-        return tuple(run.checks)
+            run.step("test-result", lambda statement=statement: results.require_not_failed(statement))  # type: ignore[misc]
+
+
+def _decide(subject: str, tried: Sequence[_Tried], threshold: int) -> tuple[Verdict, list[Verdict]]:
+    """The verdict on a rule of which `tried` are the candidates, and those on the candidates that do not count."""
+    good = [one for one in tried if one.verdict.outcome is Outcome.ACCEPTED]
+    run = Run()
+    if good and threshold > 1:
+        counted = good
+        run.step("statement.threshold", lambda: _require_signers(good, threshold))
+    else:
+        counted = [max(tried, key=lambda one: _progress(one.verdict))]
+        run.step("statement.present", lambda: _require_present(subject, counted))
+    chosen = {id(one) for one in counted}
+    return (
+        Verdict.of(subject, checks=run.checks, parts=[one.verdict for one in counted]),
+        [one.verdict for one in tried if id(one) not in chosen],
+    )
+
+
+def _require_signers(good: Sequence[_Tried], threshold: int) -> None:
+    """Refuse fewer different signers than the rule wants. Before the first signature there are none to count."""
+    signed = [(one.signatory, one.names) for one in good if one.signatory is not None]
+    found = count_signers(signed)
+    if len(signed) == len(good) and found < threshold:
+        raise Refusal(
+            Reason.STATEMENT_THRESHOLD,
+            "too few different signers, each as another identity of the rule",
+            expected=str(threshold),
+            found=str(found),
+        )
+
+
+def _missing(subject: str, types: set[str | None], broken: Sequence[Broken]) -> tuple[Verdict, set[int]]:
+    """The verdict on a rule for which nothing valid was found, and which broken bundles explain it.
+
+    A broken bundle of one of `types`, or of a type that cannot be told, says more than that the statement is missing.
+    """
+    for wanted in (types, {None}):
+        used = {index for index, item in enumerate(broken) if item.predicate_type in wanted}
+        if used:
+            return Verdict.of(subject, parts=[broken[index].verdict for index in sorted(used)]), used
+    run = Run()
+    run.step("statement.present", lambda: _require_present(subject, ()))
+    return Verdict.of(subject, checks=run.checks), set()
+
+
+def _require_present(wanted: str, found: Sequence[_Tried]) -> None:
+    if not found:
+        what = "bare signature" if wanted == SIGNATURE else "valid statement of this type"
+        raise Refusal(Reason.STATEMENT_MISSING, f"no {what}", expected=wanted)
 
 
 def _no_provenance() -> None:
@@ -237,15 +360,15 @@ def _no_provenance() -> None:
     )
 
 
-def _test_result_of(statement: Statement) -> Callable[[], None]:
-    def check() -> None:
-        result = statement.predicate.get("result")
-        if not isinstance(result, str) or result not in _TEST_RESULTS:
-            raise Refusal(Reason.STATEMENT_PREDICATE, "the test result is none", found=str(result)[:100])
-        if result == "FAILED":
-            raise Refusal(Reason.TEST_RESULT_FAILED, "a test of this artifact failed")
+def _require_message(claim: SignedMessage, facts: ArtifactFacts) -> None:
+    if claim.digest != facts.digest:
+        raise Refusal(
+            Reason.SUBJECT_MISMATCH, "the signature is over other bytes", expected=facts.digest, found=claim.digest
+        )
 
-    return check
+
+def _extension(signatory: Signatory, name: str) -> str:
+    return signatory.extensions.get(name, "") if isinstance(signatory, Identity) else ""
 
 
 def _require_passed(statement: Statement) -> None:
@@ -260,58 +383,9 @@ def _require_passed(statement: Statement) -> None:
         )
 
 
-def _missing(rule: StatementRule, broken: Sequence[Broken]) -> tuple[Verdict, set[int]]:
-    """The verdict on a rule for which no valid statement was found, and which broken bundles explain it.
-
-    A broken bundle of the rule's type, or of none that can be told, says more than that the statement is missing.
-    """
-    for types in ({rule.predicate_type}, {None}):
-        used = {index for index, item in enumerate(broken) if item.predicate_type in types}
-        if used:
-            return Verdict.of(rule.predicate_type, parts=[broken[index].verdict for index in sorted(used)]), used
-    check = Check(
-        name="statement.present",
-        reason=Reason.STATEMENT_MISSING,
-        detail="no valid statement of this type",
-        evidence={"expected": rule.predicate_type},
-    )
-    return Verdict.of(rule.predicate_type, checks=[check]), set()
-
-
 def _progress(verdict: Verdict) -> tuple[bool, int]:
     """How far a candidate came: accepted, or the number of checks before the first that found something."""
     for index, check in enumerate(verdict.checks):
         if check.reason is not None:
             return False, index
     return True, len(verdict.checks)
-
-
-def _require_digest(statement: Statement, facts: ArtifactFacts) -> None:
-    if facts.digest not in {subject.digest for subject in statement.subjects}:
-        raise Refusal(
-            Reason.SUBJECT_MISMATCH,
-            "the statement is about another artifact",
-            expected=facts.digest,
-            found=", ".join(subject.digest for subject in statement.subjects[:3]),
-        )
-
-
-def _require_name(statement: Statement, facts: ArtifactFacts) -> None:
-    names = {subject.name for subject in statement.subjects if subject.digest == facts.digest}
-    # A statement about another artifact altogether has said so in `subject.digest`.
-    if names and facts.name not in names:
-        raise Refusal(
-            Reason.SUBJECT_NAME,
-            "the statement names the artifact otherwise",
-            expected=facts.name,
-            found=", ".join(sorted(names)[:3]),
-        )
-
-
-def _require_archive(statement: Statement, facts: ArtifactFacts) -> None:
-    if facts.archive is not None and facts.archive not in {subject.digest for subject in statement.subjects}:
-        raise Refusal(
-            Reason.ARTIFACT_CONTENT_MISMATCH,
-            "the artifact's layer is no subject of the provenance",
-            expected=facts.archive,
-        )

@@ -1,4 +1,4 @@
-"""What SLSA provenance claims, and whether the policy and the certificate agree.
+"""What SLSA provenance claims, and whether the policy agrees.
 
 Source: SLSA 1.0, Build Provenance. Which fields dhallmark writes is in `dhallmark.steps.provenance`.
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dhallmark.config.policy import SourceRule
-from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
 from dhallmark.statement import Statement
 from dhallmark.verify.refusal import Refusal
@@ -30,6 +29,8 @@ class Provenance:
     ref: str
     """The Git ref, where it is named; otherwise empty."""
     dirty: bool
+    external_parameters: Mapping[str, Any]
+    """What the builder was asked for; empty where it says nothing."""
 
     @classmethod
     def read(cls, statement: Statement) -> Provenance:
@@ -47,7 +48,13 @@ class Provenance:
             revision=_string(_object(source, "digest"), "gitCommit"),
             ref=f"refs/{ref}" if ref else "",
             dirty=_dirty(definition),
+            external_parameters=_mapping(definition, "externalParameters"),
         )
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _source(definition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,22 +122,30 @@ def verify_clean(provenance: Provenance, source: SourceRule) -> None:
         raise Refusal(Reason.PROVENANCE_DIRTY, "built from a tree that is not a commit's, or does not say that it is")
 
 
-def verify_claims(provenance: Provenance, identity: Identity) -> None:
-    """Refuse claims that the certificate contradicts (C15). What the certificate does not say is not compared."""
-    for extension, claim in (
-        ("sourceRepositoryURI", provenance.repository),
-        ("sourceRepositoryDigest", provenance.revision),
-        ("sourceRepositoryRef", provenance.ref),
-    ):
-        proven = identity.extensions.get(extension)
-        if proven and claim:
-            _require(
-                proven == claim,
-                Reason.PROVENANCE_CLAIM_MISMATCH,
-                f"the provenance contradicts the certificate's {extension}",
-                expected=[proven],
-                found=claim,
-            )
+def verify_ref(ref: str, source: SourceRule) -> None:
+    """Refuse a Git ref that the policy does not list, where it lists some. `ref` is empty where nobody names it."""
+    if source.refs:
+        _require(
+            ref in source.refs,
+            Reason.PROVENANCE_SOURCE,
+            "built from another ref than the policy allows"
+            if ref
+            else "neither provenance nor certificate names a ref",
+            expected=source.refs,
+            found=ref,
+        )
+
+
+def verify_revision(provenance: Provenance, source: SourceRule) -> None:
+    """Refuse a commit that the policy does not list, where it lists some (C18)."""
+    if source.revisions:
+        _require(
+            provenance.revision in source.revisions,
+            Reason.PROVENANCE_SOURCE,
+            "built from a commit that is not on the policy's list",
+            expected=source.revisions,
+            found=provenance.revision,
+        )
 
 
 def _require(holds: bool, reason: Reason, detail: str, *, expected: Sequence[str], found: str) -> None:  # noqa: FBT001

@@ -14,7 +14,7 @@ from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.package.model import Artifact
 from dhallmark.reasons import Reason
-from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, Statement
+from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, DigestAlgorithmError, Statement
 from dhallmark.verdict import Verdict
 from dhallmark.verify.policy import ArtifactFacts, PolicyJudge, Unsigned
 from dhallmark.verify.refusal import Refusal, border
@@ -53,6 +53,8 @@ def evaluate_unsigned(
 def _read(source: str, payload: bytes) -> Statement:
     try:
         return Statement.parse(payload)
+    except DigestAlgorithmError as error:
+        raise Refusal(Reason.SUBJECT_ALGORITHM, f"{source}: {error.message}") from error
     except FormatError as error:
         raise Refusal(Reason.STATEMENT_MALFORMED, f"{source}: {error.message}") from error
 

@@ -442,7 +442,7 @@ MATCHES: list[tuple[dict[str, Any], Identity, Reason | None]] = [
 def test_an_identity_matches_as_a_whole(rule: dict[str, Any], identity: Identity, reason: Reason | None) -> None:
     matcher = IdentityMatcher({"x": IdentityRule.model_validate({"issuer": ISSUER, **rule})})
     if reason is None:
-        assert matcher.require(identity, ["x"]) == "x"
+        assert matcher.require(identity, ["x"]) == ("x",)
     else:
         with pytest.raises(Refusal) as refusal:
             matcher.require(identity, ["x"])

@@ -1,0 +1,80 @@
+"""What is claimed about an artifact, by whom, and what it must be about: the input of the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dhallmark.digest import Digest
+from dhallmark.identity import Signatory
+from dhallmark.statement import Statement
+from dhallmark.verdict import Check, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFacts:
+    """What the statements must be about."""
+
+    name: str
+    """The name that the artifact must have in its statements: its repository, which binds it to its environment."""
+    digest: Digest
+    """Of its manifest."""
+    archive: Digest | None
+    """Of its one layer; None where it has no layer or several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A statement whose bundle was verified."""
+
+    bundle: Verdict
+    """The verdict on the bundle: accepted."""
+    statement: Statement
+    identity: Signatory
+    times: tuple[datetime, ...] = ()
+    """When it was signed, by verified times; none where a key alone vouches for it."""
+
+    def verdict(self, checks: Sequence[Check]) -> Verdict:
+        return Verdict.of(self.bundle.subject, checks=checks, parts=[self.bundle])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedMessage:
+    """A bare signature over a file's bytes, whose bundle was verified."""
+
+    bundle: Verdict
+    """The verdict on the bundle: accepted."""
+    digest: Digest
+    """Of the bytes that are signed."""
+    identity: Signatory
+    times: tuple[datetime, ...] = ()
+    """When it was signed, by verified times; none where a key alone vouches for it."""
+
+    def verdict(self, checks: Sequence[Check]) -> Verdict:
+        return Verdict.of(self.bundle.subject, checks=checks, parts=[self.bundle])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsigned:
+    """A statement that is about to be signed by the one who asks."""
+
+    source: str
+    """Where it came from, for the report."""
+    statement: Statement
+
+    def verdict(self, checks: Sequence[Check]) -> Verdict:
+        return Verdict.of(self.source, checks=checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A bundle that was not accepted. It meets no rule; it can explain why a rule is not met."""
+
+    verdict: Verdict
+    predicate_type: str | None
+    """What it claims to hold, if that can be told. Nobody vouches for it."""
+
+
+Claim = Signed | Unsigned
+"""A statement."""
