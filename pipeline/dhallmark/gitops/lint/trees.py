@@ -42,6 +42,9 @@ def _compare(root: Path, path: str, attestation: Path) -> Iterator[Finding]:
         return
     base = path[: len(path) - len(known)]
     for subject, digest in named.items():
+        if ".." in PurePosixPath(subject).parts or subject.startswith("/"):
+            yield _finding(name, f"the attestation names {subject!r}, which leads out of the tree")
+            continue
         file = root / f"{base}{subject}"
         if file.is_file() and Digest.of_file(file) != digest:
             yield _finding(name, f"{base}{subject} is not the file that the attestation is about")

@@ -54,7 +54,7 @@ class Mapping:
     """Where each key stands."""
     duplicates: list[tuple[str, int]] = field(default_factory=list)
     """Keys that stand there again, with the line of the second one."""
-    merged: list[Mapping] = field(default_factory=list)
+    merged: list[Node] = field(default_factory=list)
     """What `<<` brings in: keys that `items` has not."""
     tag: str = ""
 
@@ -77,9 +77,12 @@ class Mapping:
             if id(other) in seen:
                 continue  # a ring, or the same mapping once more
             seen.add(id(other))
-            if key in other.items:
-                return other.items[key]
-            waiting += reversed(other.merged)
+            if isinstance(other, Sequence):
+                waiting += reversed(other.items)
+            elif isinstance(other, Mapping):
+                if key in other.items:
+                    return other.items[key]
+                waiting += reversed(other.merged)
         return None
 
     def text(self, *path: str) -> str:
@@ -240,8 +243,7 @@ class _Builder:
             parent.lines.setdefault(name, node.line)
             return
         if key == "<<":
-            others = node.items if isinstance(node, Sequence) else [node]
-            parent.merged += [other for other in others if isinstance(other, Mapping)]
+            parent.merged.append(node)  # a list is filled only later
         else:
             parent.items[key] = node
         self._keys[-1] = None
