@@ -89,6 +89,7 @@ class Reason(StrEnum):
     REGISTRY_TAG_MOVED = "registry.tag-moved"
     CONSUMER_UNREADABLE = "consumer.unreadable"
     CONSUMER_UNAVAILABLE = "consumer.unavailable"
+    CONSUMER_LIMIT = "consumer.limit"
     CONTROL_UNANSWERED = "control.unanswered"
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     FORMAT_UNSUPPORTED = "format.unsupported"
@@ -356,8 +357,13 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             indeterminate=True,
         ),
         Reason.CONSUMER_UNAVAILABLE: ReasonInfo(
-            "The consumer could not be run, or did not end in its time.",
-            "Install it, or give it more time.",
+            "The consumer could not be run, or ended without an answer.",
+            "Install it; look at its own words in the report.",
+            indeterminate=True,
+        ),
+        Reason.CONSUMER_LIMIT: ReasonInfo(
+            "The consumer took more time, memory, processes or disk than a control may have, and was killed.",
+            "Find out what it does with that input; give it more time if it is only slow.",
             indeterminate=True,
         ),
         Reason.CONTROL_FAILED: ReasonInfo(

@@ -18,8 +18,7 @@ class Place(StrEnum):
     """Kinds of requests, by their path (OCI distribution-spec 1.1)."""
 
     ANY = "any"
-    PING = "ping"
-    """`/v2/`, which has no repository: it is hit for the good artifact, too, and so is best left alone."""
+    """Every request about the repository; `/v2/` alone is about none."""
     MANIFEST = "manifest"
     """A manifest by its digest."""
     TAG = "tag"
@@ -39,7 +38,7 @@ class Effect(StrEnum):
     STATUS = "status"
     """`status` with an error of the specification's shape; `headers` beside it, such as a challenge or an address."""
     GARBAGE = "garbage"
-    """200, the answer's content type, and bytes that are nothing."""
+    """200, the answer's content type, and bytes that mean nothing."""
     EMPTY = "empty"
     """200 and no body."""
     CONTENT_TYPE = "content-type"
@@ -65,7 +64,7 @@ class Effect(StrEnum):
     CROWDED = "crowded"
     """A listing with `count` more entries, of which none is there."""
     INSTEAD = "instead"
-    """The answer to the same request about the digest or tag `instead`."""
+    """The answer to the same request about what the tag `instead` of the repository names."""
 
 
 class Fault(Model):

@@ -1,91 +1,70 @@
-"""The program that judges one case, inside a network namespace of its own.
+"""What a consumer's own process does in a judgement: asks about the good artifact, the mutant, and the good one again.
 
-`python -m dhallmark.controls.inside CASE RESULT CONSUMER…` brings the loopback device up, gives up every privilege,
-serves the case's two layouts there, and asks each consumer about the good artifact, the mutant, and the good artifact
-again. It writes RESULT, empty, once the isolation stands, and again after each consumer: whoever started it tells by
-that what failed.
+Everything around it (namespaces, root file system, registry, limits) was made by `dhallmark.controls.judgement` before.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
-import anyio
-
-from dhallmark import strictjson
 from dhallmark.consumer import Consumer, Target
 from dhallmark.control import Kind
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
-from dhallmark.controls.consumers import make_consumer
 from dhallmark.controls.consumers.files import examine_files
-from dhallmark.controls.layout import Layout
-from dhallmark.controls.privileges import drop_privileges, limit_resources
-from dhallmark.controls.registry import serving
+from dhallmark.controls.registry import TAG
 from dhallmark.digest import Digest
-from dhallmark.files import write_atomic
-from dhallmark.lab.namespace import raise_loopback
 from dhallmark.verdict import Verdict
 
+BEFORE: Final = "before"
+AFTER: Final = "after"
+ASKED: Final = (BEFORE, MUTANT, AFTER)
+VERSION: Final = "version"
 
-async def judge(case: Case, folder: Path, consumer: Consumer) -> dict[str, object]:
-    """The consumer's answers on the good artifact, the mutant, and the good artifact again."""
-    answers: dict[str, object] = {"version": consumer.version}
-    sides = {name: Side(folder / name) for name in (GOOD, MUTANT)}
-    asked = (("before", GOOD, case.good), ("mutant", MUTANT, case.mutant), ("after", GOOD, case.good))
-    if case.kind is not Kind.ARTIFACT:
-        for when, name, _ in asked:
-            answers[when] = _answer(await examine_files(case.kind, sides[name]))
-        return answers
-    with serving({name: Layout.read(side.artifact) for name, side in sides.items()}) as host:
-        for when, name, digest in asked:
-            target = Target(
-                repository=f"{host}/{name}",
-                digest=Digest(digest or ""),
-                trusted_root=sides[name].trusted_root,
-                policy=sides[name].policy,
-                subject_name=case.subject_name,
-                plain_http=True,
-            )
-            with working_in(sides[name].working_directory):
-                answers[when] = _answer(await consumer.verify(target))
-    return answers
+Say = Callable[[Mapping[str, object]], None]
 
 
-@contextmanager
-def working_in(directory: Path) -> Iterator[None]:
-    """Make `directory` the working directory for a while, where it is there."""
-    before = Path.cwd()
-    if directory.is_dir():
-        os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+async def judge(
+    case: Case, folder: Path, consumer: Consumer, *, host: str, scratch: Path, configuration: Path | None, say: Say
+) -> None:
+    """Ask `consumer` about both sides of the case in `folder`, of which artifacts are served at `host`.
+
+    `say` takes each answer as soon as it is there.
+    """
+    say({VERSION: consumer.version})
+    for when in ASKED:
+        name, digest = (MUTANT, case.mutant) if when == MUTANT else (GOOD, case.good)
+        side = Side(folder / name)
+        _enter(scratch / f"{when}-directory", side)
+        if case.kind is not Kind.ARTIFACT:
+            say({when: _answer(await examine_files(case.kind, side))})
+            continue
+        target = Target(
+            repository=f"{host}/{name}",
+            digest=Digest(digest or ""),
+            tag=TAG if case.by_tag else "",
+            trusted_root=side.trusted_root,
+            policy=side.policy,
+            subject_name=case.subject_name,
+            plain_http=True,
+            configuration=configuration,
+        )
+        say({when: _answer(await consumer.verify(target))})
+
+
+def _enter(directory: Path, side: Side) -> None:
+    """Change to a new working directory, in which lies what the case says."""
+    if side.working_directory.is_dir():
+        shutil.copytree(side.working_directory, directory)
+    else:
+        directory.mkdir()
+    os.chdir(directory)
 
 
 def _answer(verdict: Verdict) -> dict[str, object]:
     reason = verdict.reason
     words = next((check.detail for check in verdict.walk() if check.reason is not None and check.reason is reason), "")
     return {"outcome": verdict.outcome.value, "reason": reason.value if reason else None, "words": words}
-
-
-def main(arguments: list[str]) -> None:
-    """Judge the case that `arguments` name; see the module's docstring."""
-    folder, result = Path(arguments[0]), Path(arguments[1])
-    raise_loopback()
-    drop_privileges()
-    limit_resources()
-    answers: dict[str, object] = {}
-    write_atomic(result, strictjson.dump(answers))
-    case = Case.read(folder)
-    for name in arguments[2:]:
-        answers[name] = anyio.run(judge, case, folder, make_consumer(name))
-        write_atomic(result, strictjson.dump(answers))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

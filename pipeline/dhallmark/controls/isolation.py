@@ -1,103 +1,168 @@
-"""Isolation of one judgement: a process in a network namespace with nothing but loopback, in little time and space.
+"""Judgements in isolation, as their caller sees them: started here, made by `dhallmark.controls.judgement`.
 
-It has no route, no capability, none of the caller's environment, and a folder of its own; it is killed with all that it
-started when its time is up. Root makes the namespace directly; anyone else within a user namespace.
+Each is a container without an engine: namespaces of its own for network, PIDs, mounts, IPC and host name, a root file
+system with nothing of the user's in it, another user, no capability, none of the caller's environment, bounds on all
+that it may take. When it is over, or the caller is gone, no process and no file of it is left.
 """
 
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import Process
 
 import dhallmark
 from dhallmark import strictjson
-from dhallmark.errors import FormatError
-from dhallmark.lab.namespace import isolated
+from dhallmark.controls.judgement import MAX_REPORT_BYTES, Request
+from dhallmark.controls.limits import Limits
+from dhallmark.errors import FormatError, ToolError
 from dhallmark.reasons import Reason
 
-TIMEOUT = 120.0
-"""Seconds for a whole judgement: three answers of each consumer."""
+_GRACE_SECONDS: Final = 30.0
+"""On top of a judgement's own time: for a keeper that was killed, or a machine that stands still."""
+_CHUNK: Final = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of a process."""
+    """What came of a consumer's process."""
 
     answers: Mapping[str, Any]
-    """By consumer; those that did not get to answer are not there."""
-    reason: Reason = Reason.CONSUMER_UNAVAILABLE
-    """Why the others have none."""
+    """`version`, `before`, `mutant`, `after`, as far as it got."""
+    reason: Reason
+    """Why the others are not there."""
     detail: str = ""
 
 
-async def judge_isolated(
-    case: Path,
-    consumers: Sequence[str],
-    *,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109
-) -> Judgement:
-    """Judge the case in the folder `case` by `consumers`, in isolation. `timeout` is in seconds. Raises nothing."""
-    folder_of_case = await anyio.Path(case).absolute()
-    with tempfile.TemporaryDirectory(prefix="dhallmark-control-") as folder:
-        result = Path(folder) / "result.json"
-        program = [sys.executable, "-m", "dhallmark.controls.inside", str(folder_of_case), str(result), *consumers]
-        status, stderr, ended = await _run(isolated(program), folder=Path(folder), timeout=timeout)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """Where judgements are asked for; made by `isolation`."""
+
+    limits: Limits
+    configurations: Mapping[str, Path]
+    programs: tuple[Path, ...]
+    root: Path
+    requests: socket.socket
+    process: Process
+    log: Path
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def judge(self, case: Path, consumer: str) -> Judgement:
+        """Ask `consumer` about the prepared case in the folder `case`. Raises nothing but cancellation."""
+        configuration = self.configurations.get(consumer)
+        request = Request(
+            case=Path(await anyio.Path(case).absolute()),
+            consumer=consumer,
+            root=self.root,
+            configuration=configuration.absolute() if configuration is not None else None,
+            programs=self.programs,
+            limits=self.limits,
+        )
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)  # noqa: FBT003
+            with theirs:
+                try:
+                    async with self._lock:
+                        socket.send_fds(self.requests, [request.model_dump_json().encode()], [theirs.fileno()])
+                except OSError as error:
+                    return Judgement({}, Reason.ISOLATION_UNAVAILABLE, self._why(str(error)))
+            said = await _read(ours, seconds=self.limits.seconds + _GRACE_SECONDS)
         try:
-            answers = strictjson.parse(result.read_bytes(), what="result")
-        except (OSError, FormatError):
-            said = stderr or f"the process ended with {status} before it began"
-            return Judgement({}, Reason.ISOLATION_UNAVAILABLE, said)
-    if not ended:
-        return Judgement(answers, detail=f"no answer in {timeout:.0f} s: killed")
-    return Judgement(answers, detail=stderr or f"the process ended with {status}")
+            body = strictjson.parse(said, what="judgement", max_bytes=2 * MAX_REPORT_BYTES)
+            return Judgement(body["answers"], Reason(body["reason"]), body["detail"])
+        except (FormatError, ValueError, KeyError, TypeError):
+            return Judgement({}, Reason.ISOLATION_UNAVAILABLE, self._why("it ended without a word"))
+
+    def _why(self, otherwise: str) -> str:
+        return self.log.read_text(errors="replace")[-2000:].strip() or otherwise
 
 
-async def _run(command: Sequence[str], *, folder: Path, timeout: float) -> tuple[int | None, str, bool]:  # noqa: ASYNC109
-    """Exit code, the end of standard error, and whether it ended by itself."""
+async def _read(connection: socket.socket, *, seconds: float) -> bytes:
+    """All that comes until the other side closes, or the time is up."""
+    said = bytearray()
+    with anyio.move_on_after(seconds):
+        while True:
+            await anyio.wait_readable(connection)
+            try:
+                chunk = connection.recv(_CHUNK)
+            except OSError:
+                return bytes(said)
+            if not chunk:
+                return bytes(said)
+            said += chunk
+    return bytes(said)
+
+
+@asynccontextmanager
+async def isolation(
+    consumers: Sequence[str], *, limits: Limits | None = None, configurations: Mapping[str, Path] | None = None
+) -> AsyncIterator[Isolation]:
+    """Start what judgements by `consumers` are forked from, and end it with the block.
+
+    `configurations` are the user's own files for consumers. Raises ToolError where the program cannot be started;
+    everything that goes wrong later is a judgement.
+    """
+    with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
+        root, log = Path(folder) / "root", Path(folder) / "log"
+        root.mkdir()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                process = await _start(theirs, consumers, log)
+            try:
+                yield Isolation(
+                    limits=limits or Limits(),
+                    configurations=configurations or {},
+                    programs=_programs(),
+                    root=root,
+                    requests=ours,
+                    process=process,
+                    log=log,
+                )
+            finally:
+                with anyio.CancelScope(shield=True):
+                    ours.close()
+                    with suppress(ProcessLookupError):
+                        process.terminate()
+                    await process.aclose()
+
+
+async def _start(requests: socket.socket, consumers: Sequence[str], log: Path) -> Process:
+    program = [sys.executable, "-P", "-m", "dhallmark.controls.zygote", str(requests.fileno()), *consumers]
     environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": os.pathsep.join(map(str, _programs())),
         "PYTHONPATH": str(Path(str(dhallmark.__file__)).parent.parent),
-        "HOME": str(folder),
-        "DOCKER_CONFIG": str(folder),
-        "TMPDIR": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "LANG": "C.UTF-8",
     }
-    log = folder / "stderr"
-    with log.open("wb") as stderr:
-        try:
-            process = await anyio.open_process(
-                command,
+    try:
+        with log.open("wb") as output:
+            return await anyio.open_process(
+                program,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                stdout=output,
+                stderr=output,
                 env=environment,
-                cwd=folder,
+                cwd="/",
+                pass_fds=[requests.fileno()],
                 start_new_session=True,
             )
-        except OSError as error:
-            return None, str(error), True
-    try:
-        with anyio.move_on_after(timeout) as scope:
-            await process.wait()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _kill(process)
-    return process.returncode, log.read_text(errors="replace")[-2000:].strip(), not scope.cancelled_caught
+    except OSError as error:
+        raise ToolError(f"cannot start the judging process: {error}", command=tuple(program)) from error
 
 
-async def _kill(process: Process) -> None:
-    """End the process and all that it started: they are one session, of the process's own number."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+def _programs() -> tuple[Path, ...]:
+    """The folders of PATH that are there. Consumers find their programs in them, and nothing else of the user's."""
+    named = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    return tuple(dict.fromkeys(path for path in named if path.is_absolute() and path.is_dir()))

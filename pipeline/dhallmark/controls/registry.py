@@ -1,88 +1,111 @@
-"""A read-only registry over OCI layouts, on the loopback of the namespace that a control runs in.
+"""The real registry that a judgement is made against, filled from two layouts.
 
-It answers as the distribution specification says, with the referrers API, and checks nothing: the consumer must. That
-it works at all is shown by the positive twin, which the same server serves before and after each mutant.
-Source: OCI distribution-spec 1.1, "Pull" and "Content Discovery".
+It is the tool chain's `registry`, with the referrers API, on the loopback of the judgement's own network. Blobs are
+served from the layouts' files; manifests and tags are put there as any client does. What no registry would keep (a blob
+whose bytes are not those of its digest) is left out: the proxy before it serves that.
 """
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import http.client
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
 
-from dhallmark import strictjson
 from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
-from dhallmark.oci.descriptor import OCI_INDEX
+from dhallmark.errors import ToolError
+from dhallmark.oci.descriptor import Manifest
 
-_PATH = re.compile(r"/v2/(?P<name>[a-z0-9-]+)/(?P<kind>manifests|blobs|referrers)/(?P<digest>sha256:[0-9a-f]{64})")
+PROGRAM: Final = "registry"
+TAG: Final = "control"
+"""Names the artifact where a control asks about a tag."""
+_READY_SECONDS: Final = 20.0
+_POLL: Final = 0.002
 
 
-@contextmanager
-def serving(repositories: Mapping[str, Layout]) -> Iterator[str]:
-    """Serve `repositories` by name for the time of the context; yields `host:port`."""
+def start_registry(port: int, blobs: Path, *, user: int | None) -> subprocess.Popen[bytes]:
+    """Start the registry on `port` of loopback, and return once it listens. Whoever calls this ends it.
 
-    class Handler(_Handler):
-        layouts = repositories
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, name="control registry", daemon=True)
-    thread.start()
+    `blobs` is a folder with `sha256/<hex>`. `user` is who it runs as, the caller where None. Raises ToolError.
+    """
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise ToolError(
+            f"there is no program {PROGRAM!r} on PATH", hint="install the tool chain: python3 ci/toolchain install"
+        )
+    process = subprocess.Popen(
+        [program, f"--addr=127.0.0.1:{port}", f"--dir={blobs}", "--quiet"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
     try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        await_port(port, still=lambda: process.poll() is None)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
 
 
-class _Handler(BaseHTTPRequestHandler):
-    layouts: Mapping[str, Layout]
-    protocol_version = "HTTP/1.1"
-    # One packet an answer: written in two, the second waits 40 ms for the first one's acknowledgement.
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        """Answer GET, and HEAD without the body."""
-        path = self.path.partition("?")[0]
-        if path in ("/v2", "/v2/"):
-            self._answer(b"{}", "application/json")
-            return
-        match = _PATH.fullmatch(path)
-        layout = self.layouts.get(match["name"]) if match else None
-        found = _find(layout, match["kind"], Digest(match["digest"])) if match and layout else None
-        if found is None:
-            self._answer(b'{"errors":[{"code":"NOT_FOUND"}]}', "application/json", status=HTTPStatus.NOT_FOUND)
+def await_port(port: int, *, still: Callable[[], bool]) -> None:
+    """Return once something listens on `port` of loopback. Raises ToolError where it takes long, or `still` is over."""
+    end = time.monotonic() + _READY_SECONDS
+    while still() and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(_POLL)
         else:
-            self._answer(*found, digest=match["digest"] if match and match["kind"] != "referrers" else "")
-
-    do_HEAD = do_GET  # noqa: N815  (the names are the standard library's)
-
-    def _answer(self, body: bytes, media_type: str, *, status: HTTPStatus = HTTPStatus.OK, digest: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        if digest:
-            self.send_header("Docker-Content-Digest", digest)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the standard library's name)
-        """Say nothing: standard error belongs to the consumer."""
+            return
+    raise ToolError(f"nothing listens on port {port}: the program that should has ended, or is stuck")
 
 
-def _find(layout: Layout, kind: str, digest: Digest) -> tuple[bytes, str] | None:
-    if kind == "manifests":
-        manifest = layout.manifests.get(digest)
-        return (manifest.content, manifest.media_type) if manifest else None
-    if kind == "blobs":
-        blob = layout.blobs.get(digest)
-        return None if blob is None else (blob, "application/octet-stream")
-    listed = [manifest.descriptor.to_json() for manifest in layout.referrers(digest)]
-    return strictjson.dump_compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}), OCI_INDEX
+def link_blobs(folder: Path, layouts: Mapping[str, Path]) -> None:
+    """Make `folder` hold every blob of the layouts in `layouts`, in the form that the registry reads.
+
+    A blob is named by its digest, so layouts share them; of two that claim the same name, one is false, and is no
+    matter here: the registry itself serves none whose bytes do not fit.
+    """
+    (folder / "sha256").mkdir(parents=True)
+    for layout in layouts.values():
+        for blob in (layout / "blobs" / "sha256").iterdir():
+            link = folder / "sha256" / blob.name
+            if not link.is_symlink():
+                link.symlink_to(blob)
+
+
+def false_blobs(layout: Layout) -> dict[Digest, bytes]:
+    """What no registry would keep: bytes under the digest of others."""
+    return {digest: content for digest, content in layout.blobs.items() if Digest.of(content) != digest}
+
+
+def fill(port: int, repository: str, layout: Layout, *, tagged: Digest) -> None:
+    """Put every manifest and tag of `layout` into `repository`, and a tag on `tagged`. Raises ToolError."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    # An index is taken only where what it lists is there.
+    manifests = sorted(layout.manifests.values(), key=lambda manifest: (manifest.is_index, manifest.digest))
+    names: list[tuple[str, Manifest]] = [(manifest.digest, manifest) for manifest in manifests]
+    names += [(name, layout.manifests[digest]) for name, digest in layout.tags.items()]
+    names += [(TAG, layout.manifests[tagged])] if tagged in layout.manifests else []
+    try:
+        for name, manifest in names:
+            headers = {"Content-Type": manifest.media_type}
+            connection.request("PUT", f"/v2/{repository}/manifests/{name}", manifest.content, headers)
+            response = connection.getresponse()
+            said = response.read(1000)
+            if response.status != http.client.CREATED:
+                words = said.decode(errors="replace")
+                raise ToolError(f"the registry took no manifest {name}: {response.status} {words}")
+    except (OSError, http.client.HTTPException) as error:
+        raise ToolError(f"the registry does not answer: {error}") from error
+    finally:
+        connection.close()

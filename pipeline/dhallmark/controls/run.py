@@ -1,4 +1,4 @@
-"""Judging prepared controls: each in an isolated process of its own, as many at once as there are cores."""
+"""Judging prepared controls: each by each consumer, in an isolation of its own; as many at once as there are cores."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dhallmark.control import Control
-from dhallmark.controls.case import Case, read_index
-from dhallmark.controls.isolation import TIMEOUT, Judgement, judge_isolated
+from dhallmark.controls.case import MUTANT, Case, read_index
+from dhallmark.controls.inside import AFTER, BEFORE, VERSION
+from dhallmark.controls.isolation import Isolation, Judgement, isolation
+from dhallmark.controls.limits import Limits
 from dhallmark.controls.report import Answer, Finding, Report
 from dhallmark.errors import UsageError
 from dhallmark.oci.concurrently import concurrently
@@ -18,19 +20,23 @@ from dhallmark.progress import Progress, Silent
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
 
+_WAITING: Final = 2
+"""More judgements at once than there are cores: behind a slow or silent registry they do nothing but wait."""
+
 
 async def run_controls(
     prepared: Path,
     *,
     controls: Sequence[Control],
     consumers: Sequence[str],
-    timeout: float = TIMEOUT,  # noqa: ASYNC109
+    configurations: Mapping[str, Path] | None = None,
+    limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Judge those of `controls` that are in the folder `prepared`, by `consumers`.
 
-    `timeout` is in seconds, for each control. Raises UsageError where one of `controls` was not prepared: a control
-    that is left out silently would count as passed.
+    `configurations` are the user's own files for consumers, by their names. Raises UsageError where one of `controls`
+    was not prepared: a control that is left out silently would count as passed.
     """
     listener = progress or Silent()
     there = read_index(prepared)
@@ -39,44 +45,49 @@ async def run_controls(
         raise UsageError(f"not prepared: {', '.join(missing)}", hint=f"prepared are {', '.join(there)}")
     read = [Case.read(prepared / control.id) for control in controls]
     cases = [case for case in read if not case.not_applicable]
-    listener.start("controls", total=len(cases))
+    pairs = [(case, name) for case in cases for name in consumers if name in case.expect]
+    for case in cases:
+        _open_to_others(prepared / case.id)
+    listener.start("controls", total=len(pairs))
 
-    async def one(case: Case) -> list[Finding]:
-        findings = await _judge(case, prepared / case.id, [name for name in consumers if name in case.expect], timeout)
+    async def one(case: Case, consumer: str, place: Isolation) -> Finding:
+        judgement = await place.judge(prepared / case.id, consumer)
         listener.advance("controls")
-        return findings
+        return _finding(case, consumer, judgement)
 
-    judged = await concurrently([partial(one, case) for case in cases], limit=os.cpu_count() or 1)
-    report = Report(
-        findings=tuple(finding for findings in judged for finding in findings),
-        skipped=tuple(case for case in read if case.not_applicable),
-    )
+    asked = tuple(dict.fromkeys(name for _, name in pairs))
+    async with isolation(asked, limits=limits, configurations=configurations) as place:
+        work = [partial(one, case, name, place) for case, name in pairs]
+        findings = await concurrently(work, limit=(os.cpu_count() or 1) + _WAITING)
+    report = Report(findings=tuple(findings), skipped=tuple(case for case in read if case.not_applicable))
     listener.done("controls", summary=f"{len(cases)} controls: {report.outcome.value}")
     return report
 
 
-async def _judge(case: Case, folder: Path, consumers: Sequence[str], timeout: float) -> list[Finding]:  # noqa: ASYNC109
-    judgement = await judge_isolated(folder, consumers, timeout=timeout)
-    return [_finding(case, name, judgement) for name in consumers]
+def _open_to_others(folder: Path) -> None:
+    """Let others read the case: it is judged by a user who is neither the owner nor of any group of theirs."""
+    for path in (folder, *folder.rglob("*")):
+        mode = path.stat().st_mode & 0o777
+        wanted = mode | (0o555 if path.is_dir() else 0o444)
+        if mode != wanted:
+            path.chmod(wanted)
 
 
 def _finding(case: Case, consumer: str, judgement: Judgement) -> Finding:
-    answers = judgement.answers.get(consumer)
-    if answers is None:
-        none = Answer.unanswered(judgement.reason, judgement.detail)
-        return Finding(case=case, consumer=consumer, version="", before=none, mutant=none, after=none)
-    return Finding(
-        case=case,
-        consumer=consumer,
-        version=str(answers["version"]),
-        before=_answer(answers["before"]),
-        mutant=_answer(answers["mutant"]),
-        after=_answer(answers["after"]),
-    )
+    missing = Answer.unanswered(judgement.reason, judgement.detail)
+    before, mutant, after = (_answer(judgement.answers.get(when), missing) for when in (BEFORE, MUTANT, AFTER))
+    version = str(judgement.answers.get(VERSION, ""))
+    return Finding(case=case, consumer=consumer, version=version, before=before, mutant=mutant, after=after)
 
 
-def _answer(record: Mapping[str, Any]) -> Answer:
-    reason = record["reason"]
-    return Answer(
-        outcome=Outcome(record["outcome"]), reason=Reason(reason) if reason else None, words=str(record["words"])
-    )
+def _answer(record: Mapping[str, Any] | None, missing: Answer) -> Answer:
+    """What a consumer's process said; a record that cannot be read is no answer."""
+    if record is None:
+        return missing
+    try:
+        reason = record["reason"]
+        return Answer(
+            outcome=Outcome(record["outcome"]), reason=Reason(reason) if reason else None, words=str(record["words"])
+        )
+    except (KeyError, TypeError, ValueError):
+        return Answer.unanswered(Reason.CONSUMER_UNREADABLE, "the judging process gave a record that cannot be read")

@@ -37,7 +37,7 @@ _IFREQ = "16sh22x"
 
 def isolated(command: Sequence[str]) -> list[str]:
     """`command` in namespaces of its own. The process that is started becomes the command itself (no fork)."""
-    user = [] if _is_admin() else ["--user", "--map-root-user"]
+    user = [] if is_admin() else ["--user", "--map-root-user"]
     return ["unshare", *user, "--net", "--mount", "--propagation", "private", "--", *command]
 
 
@@ -105,7 +105,7 @@ def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.k
     """
     if is_inside(pid):
         return function(*args, **kwargs)
-    if not (_is_admin() and _same(pid, "user")):
+    if not (is_admin() and _same(pid, "user")):
         raise UsageError(
             "only root can move a thread into the lab's network",
             hint="run the whole program inside: `dhallmark lab exec -- COMMAND`",
@@ -123,7 +123,7 @@ def call_inside(pid: int, function: Callable[P, T], *args: P.args, **kwargs: P.k
     return result.result()
 
 
-def _is_admin() -> bool:
+def is_admin() -> bool:
     """True where this process has CAP_SYS_ADMIN (capabilities(7)): root in a container may not have it."""
     status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import pytest
 
 import dhallmark
-from dhallmark.controls.privileges import MAX_MEMORY_BYTES, _require_none
+from dhallmark.controls.limits import Limits
+from dhallmark.controls.privileges import FIRST_USER, MAX_ADDRESS_SPACE, USERS, _require_none, user_of
 from dhallmark.errors import ToolError
 
-_IMPORT = "import os, resource, sys; from dhallmark.controls.privileges import drop_privileges, limit_resources; "
-_DROP = "drop_privileges(); limit_resources(); "
+_IMPORT = (
+    "import os, resource, sys; from dhallmark.controls.limits import Limits; "
+    "from dhallmark.controls.privileges import drop_privileges, limit_resources; "
+)
+_DROP = "drop_privileges(); limit_resources(Limits(tasks=77)); "
 STATUS = "CapInh:\t{0}\nCapPrm:\t{0}\nCapEff:\t{0}\nCapAmb:\t{0}\nNoNewPrivs:\t{1}\n"
 
 
@@ -42,8 +47,28 @@ def test_what_only_a_privileged_process_may_do_is_refused() -> None:
 def test_memory_has_a_bound_also_for_the_programs_that_it_starts() -> None:
     program = "import resource; print(*resource.getrlimit(resource.RLIMIT_AS))"
     done = run(f"os.execv(sys.executable, [sys.executable, '-c', {program!r}])")
-    assert done.stdout.split() == [str(MAX_MEMORY_BYTES)] * 2, done.stderr
-    assert "MemoryError" in run(f"bytearray({MAX_MEMORY_BYTES})").stderr
+    assert done.stdout.split() == [str(MAX_ADDRESS_SPACE)] * 2, done.stderr
+    assert "MemoryError" in run(f"bytearray({MAX_ADDRESS_SPACE})").stderr
+
+
+def test_files_processes_and_threads_have_bounds() -> None:
+    done = run("print([resource.getrlimit(k)[0] for k in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC)])")
+    assert done.stdout.strip() == str([Limits().scratch, 77]), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_root_becomes_another_user_without_groups_for_good() -> None:
+    program = "print(os.getresuid(), os.getresgid(), os.getgroups(), flush=True); os.setuid(0); "
+    done = run("", before="os.setgroups([7]); drop_privileges(61190); " + program)
+    assert done.stdout.strip() == "(61190, 61190, 61190) (61190, 61190, 61190) []"
+    assert "PermissionError" in done.stderr
+
+
+@pytest.mark.parametrize("number", [0, 1, USERS // 2, 4026532301])
+def test_judgements_have_users_of_their_own(number: int) -> None:
+    """The consumer's and, next to it, the registry's: neither is root, nor anyone with files."""
+    assert FIRST_USER <= user_of(number) < user_of(number) + 1 < FIRST_USER + USERS
+    assert user_of(number) != user_of(number + 1)
 
 
 def test_a_tighter_bound_of_the_callers_stays() -> None:

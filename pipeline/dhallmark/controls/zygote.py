@@ -1,0 +1,44 @@
+"""The program that judgements are forked from: it imports what they need once, and waits.
+
+`python -P -m dhallmark.controls.zygote FD CONSUMER…` takes requests from the socket FD, one packet each, with the
+socket for the answer beside it. It never runs a thread, since only the thread that forks goes on in the child. It ends
+when whoever started it closes the socket.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from dhallmark.controls.consumers import make_consumer
+from dhallmark.controls.judgement import Request, keep
+
+MAX_REQUEST_BYTES = 65536
+
+
+def main(arguments: list[str]) -> None:
+    """Fork a judgement for each request."""
+    for name in arguments[1:]:
+        make_consumer(name)  # imports what it needs
+    requests = socket.socket(fileno=int(arguments[0]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        packet, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 1)
+        if not packet:
+            return
+        if os.fork() == 0:
+            requests.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                with socket.socket(fileno=descriptors[0]) as caller:
+                    keep(Request.model_validate_json(packet), caller)
+            finally:
+                os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
