@@ -71,6 +71,23 @@ class Reason(StrEnum):
     VERSION_ROLLBACK = "version.rollback"
     STEP_MISSING = "step.missing"
     STEP_CHAIN = "step.chain"
+    STEP_THRESHOLD = "step.threshold"
+    STEP_ARTIFACT_NAME = "step.artifact-name"
+    STEP_ARTIFACT_RULE = "step.artifact-rule"
+    STEP_ARTIFACT_UNCHECKED = "step.artifact-unchecked"
+    SUMMARY_FAILED = "summary.failed"
+    SUMMARY_VERIFIER = "summary.verifier"
+    SUMMARY_RESOURCE = "summary.resource"
+    SUMMARY_POLICY = "summary.policy"
+    SUMMARY_LEVEL = "summary.level"
+    SUMMARY_TIME = "summary.time"
+    LAYOUT_MISSING = "layout.missing"
+    LAYOUT_MALFORMED = "layout.malformed"
+    LAYOUT_EXPIRED = "layout.expired"
+    LAYOUT_ROLLBACK = "layout.rollback"
+    LAYOUT_PRODUCT = "layout.product"
+    LAYOUT_INSPECTION = "layout.inspection"
+    LAYOUT_INSPECTION_UNKNOWN = "layout.inspection-unknown"
     TEST_RESULT_FAILED = "test-result.failed"
     TEST_RESULT_INSUFFICIENT = "test-result.insufficient"
     FRESHNESS_TOO_OLD = "freshness.too-old"
@@ -298,6 +315,74 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.STEP_CHAIN: ReasonInfo(
             "What one step used is not what the step before it made.",
             "Something changed files between two steps: find out what, and release again.",
+        ),
+        Reason.STEP_THRESHOLD: ReasonInfo(
+            "Too few different identities signed the same record of a step.",
+            "Let another identity that the layout allows do or check the step; one identity counts once, however often "
+            "it signs.",
+        ),
+        Reason.STEP_ARTIFACT_NAME: ReasonInfo(
+            "A step's record names a file outside of its folder, or two files that are one on some systems.",
+            "Rename the file; otherwise treat the record as forged.",
+        ),
+        Reason.STEP_ARTIFACT_RULE: ReasonInfo(
+            "A rule of the layout forbids a file of a step, or misses one.",
+            "Compare the step's record with the rule: a file was added, changed or lost between two steps.",
+        ),
+        Reason.STEP_ARTIFACT_UNCHECKED: ReasonInfo(
+            "A step has files that no rule of the layout is about.",
+            "Write a rule for them; `ALLOW *` at the end says that any file is meant.",
+        ),
+        Reason.SUMMARY_FAILED: ReasonInfo(
+            "A verification summary says FAILED.", "Ask that verifier what it found; release a mended version."
+        ),
+        Reason.SUMMARY_VERIFIER: ReasonInfo(
+            "The verification summary is of a verifier that the policy does not name.",
+            "Let a verifier of the policy judge the artifact.",
+        ),
+        Reason.SUMMARY_RESOURCE: ReasonInfo(
+            "The verification summary is about another resource: another artifact or environment.",
+            "Have this artifact verified under its own name.",
+        ),
+        Reason.SUMMARY_POLICY: ReasonInfo(
+            "The verification summary was made by another policy than the one that is asked for.",
+            "Have the artifact verified by that policy, or update the digest where the policy changed on purpose.",
+        ),
+        Reason.SUMMARY_LEVEL: ReasonInfo(
+            "The verification summary does not show a SLSA level that the policy asks for.",
+            "Build where that level is reached; a lower level is a change of the policy.",
+        ),
+        Reason.SUMMARY_TIME: ReasonInfo(
+            "The verification summary is too old, or of a time that has not come.",
+            "Verify the artifact again; check the clock of the verifier.",
+        ),
+        Reason.LAYOUT_MISSING: ReasonInfo(
+            "The policy wants a layout, and none is attached to the artifact.",
+            "Attach the signed layout, or name its file in the policy.",
+        ),
+        Reason.LAYOUT_MALFORMED: ReasonInfo(
+            "The signed layout is none that can be read without doubt.",
+            "See `dhallmark layout show`; write, review and sign it again.",
+        ),
+        Reason.LAYOUT_EXPIRED: ReasonInfo(
+            "The layout has expired.", "Review it, sign it with a later `expires` and a higher `version`."
+        ),
+        Reason.LAYOUT_ROLLBACK: ReasonInfo(
+            "The layout is older than the policy allows, however valid its signature is.",
+            "Use the current layout; find out who put the old one there.",
+        ),
+        Reason.LAYOUT_PRODUCT: ReasonInfo(
+            "The steps of the layout fit together, and none of them made this artifact.",
+            "The records are of another release: attach those of this one.",
+        ),
+        Reason.LAYOUT_INSPECTION: ReasonInfo(
+            "The artifact is not of the kind that the layout's inspection looks at.",
+            "Check that the right artifact was published, and what its layer holds.",
+        ),
+        Reason.LAYOUT_INSPECTION_UNKNOWN: ReasonInfo(
+            "The layout asks for an inspection that this version does not have. It runs no command of a layout.",
+            "Use a built-in inspection, or run the check before signing a test result.",
+            indeterminate=True,
         ),
         Reason.TEST_RESULT_FAILED: ReasonInfo(
             "A test result on the artifact says FAILED.", "Read the result; release a mended version."

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dhallmark.config.policy import Policy, SignatureRule, StatementRule
+from dhallmark.digest import Digest
 from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
-from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1, Statement
+from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1
 from dhallmark.verdict import Check, Outcome, Verdict
-from dhallmark.verify import links, provenance, results, standing, subjects, versions
+from dhallmark.verify import links, provenance, results, standing, subjects, versions, vsa
 from dhallmark.verify.ancestry import Ancestry
+from dhallmark.verify.bundle import BundleResult, verify_bundle
 from dhallmark.verify.claims import ArtifactFacts, Broken, Claim, Signed, SignedMessage, Unsigned
 from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
@@ -93,10 +95,32 @@ class PolicyJudge:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     _matcher: IdentityMatcher = field(init=False)
     _ancestry: Ancestry = field(init=False)
+    _demands: Demands = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_matcher", IdentityMatcher.of(self.policy))
         object.__setattr__(self, "_ancestry", Ancestry(self.policy.origin.folder))
+        object.__setattr__(self, "_demands", demands(self.policy))
+
+    @property
+    def identities(self) -> IdentityMatcher:
+        """The policy's identities, ready to be asked."""
+        return self._matcher
+
+    def examine(self, bundle: bytes, *, name: str, message: Digest | bytes | None = None) -> BundleResult:
+        """Verify a bundle with the policy's keys and demands, and the trust root. Any bytes give a result.
+
+        `name` is what the verdict calls it; `message` is as in `verify_bundle`.
+        """
+        return verify_bundle(
+            bundle,
+            self.trust,
+            name=name,
+            keys=tuple(self._matcher.keys.values()),
+            demands=self._demands,
+            message=message,
+            now=self.clock(),
+        )
 
     def judge(
         self,
@@ -203,8 +227,16 @@ class PolicyJudge:
             self._provenance(run, claim, names=(facts.name,))
         elif statement.predicate_type == TEST_RESULT_V0_1:
             run.step("test-result.required", lambda: results.require_result(statement, rule))
-        elif statement.predicate_type == VSA_V1:
-            run.step("summary.result", lambda: _require_passed(statement))
+        elif rule.summary is not None:
+            vsa.verify_summary(
+                run,
+                statement,
+                rule.summary,
+                name=facts.name,
+                digest=facts.digest,
+                now=self.clock(),
+                max_age=self._max_age(rule.max_age),
+            )
         return _Tried(claim.verdict(run.checks), signatory, names)
 
     def _signer(self, run: Run, identities: Sequence[str], signatory: Signatory) -> tuple[str, ...]:
@@ -220,8 +252,12 @@ class PolicyJudge:
             )
         return names or ()
 
+    def _max_age(self, own: timedelta | None) -> timedelta | None:
+        """The age that a rule allows, by itself or by the policy; None where any will do."""
+        return own or (self.policy.freshness.max_age if self.policy.freshness else None)
+
     def _fresh(self, run: Run, own: timedelta | None, times: Sequence[datetime]) -> None:
-        most = own or (self.policy.freshness.max_age if self.policy.freshness else None)
+        most = self._max_age(own)
         if most is not None:
             run.step(
                 "freshness",
@@ -369,18 +405,6 @@ def _require_message(claim: SignedMessage, facts: ArtifactFacts) -> None:
 
 def _extension(signatory: Signatory, name: str) -> str:
     return signatory.extensions.get(name, "") if isinstance(signatory, Identity) else ""
-
-
-def _require_passed(statement: Statement) -> None:
-    """Refuse a verification summary of anything but success (P2; SLSA 1.0, "Verification Summary Attestation")."""
-    result = statement.predicate.get("verificationResult")
-    if result != "PASSED":
-        raise Refusal(
-            Reason.STATEMENT_PREDICATE,
-            "the verification summary does not say that the artifact passed",
-            expected="PASSED",
-            found=str(result)[:100],
-        )
 
 
 def _progress(verdict: Verdict) -> tuple[bool, int]:

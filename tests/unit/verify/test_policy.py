@@ -388,6 +388,7 @@ def test_claims_must_not_contradict_the_certificate(extensions: dict[str, str], 
 
 @pytest.mark.parametrize("result", ["FAILED", "passed", "", None, True, ["PASSED"]])
 def test_a_verification_summary_of_anything_but_success_meets_no_rule(result: object) -> None:
+    """What else of a summary is judged: test_vsa."""
     rule = {
         "predicateType": VSA_V1,
         "identities": ["release"],
@@ -396,10 +397,17 @@ def test_a_verification_summary_of_anything_but_success_meets_no_rule(result: ob
     policy = Policy.model_validate(
         {"schemaVersion": 1, "identities": {"release": {"issuer": ISSUER, "subject": SUBJECT}}, "statements": [rule]}
     )
-    good = statement(VSA_V1, {"verificationResult": "PASSED"})
-    assert whole(judge({"summary": good}, policy=policy)).outcome is Outcome.ACCEPTED
-    bad = statement(VSA_V1, {"verificationResult": result})
-    assert whole(judge({"summary": bad}, policy=policy)).reason is Reason.STATEMENT_PREDICATE
+    said = {
+        "verifier": {"id": "https://verifier.test"},
+        "timeVerified": "2026-01-01T00:00:00Z",
+        "resourceUri": f"oci://{NAME}@{DIGEST}",
+        "verificationResult": "PASSED",
+        "verifiedLevels": ["SLSA_BUILD_LEVEL_2"],
+    }
+    assert whole(judge({"summary": statement(VSA_V1, said)}, policy=policy)).outcome is Outcome.ACCEPTED
+    bad = statement(VSA_V1, {**said, "verificationResult": result})
+    reason = Reason.SUMMARY_FAILED if result == "FAILED" else Reason.STATEMENT_PREDICATE
+    assert whole(judge({"summary": bad}, policy=policy)).reason is reason
 
 
 @pytest.mark.parametrize("repository", ["ssh://git@example.test/acme/platform", "https://example.test/a@b/platform"])
