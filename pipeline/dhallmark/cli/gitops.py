@@ -56,16 +56,15 @@ def write(
 def still_verifies(policy: Policy, trust: TrustRoot) -> Keep:
     """A function that says whether a bundle verifies, and the policy admits it as provenance."""
     from dhallmark.verdict import Outcome, Verdict
-    from dhallmark.verify.bundle import verify_bundle
-    from dhallmark.verify.policy import PolicyJudge, Signed
+    from dhallmark.verify.claims import Signed, claim_of
+    from dhallmark.verify.policy import PolicyJudge
 
-    judge = PolicyJudge(policy)
+    judge = PolicyJudge(policy, trust)
 
     def keep(bundle: bytes, artifact: Artifact) -> bool:
-        found = verify_bundle(bundle, trust, name=artifact.slug)
-        if found.statement is None or found.identity is None:
+        claim = claim_of(judge.examine(bundle, name=artifact.slug))
+        if not isinstance(claim, Signed):
             return False
-        claim = Signed(bundle=found.verdict, statement=found.statement, identity=found.identity)
         return Verdict.of(artifact.slug, checks=judge.judge_provenance(claim)).outcome is Outcome.ACCEPTED
 
     return keep

@@ -10,6 +10,7 @@ from dhallmark.digest import Digest
 from dhallmark.identity import Signatory
 from dhallmark.statement import Statement
 from dhallmark.verdict import Check, Verdict
+from dhallmark.verify.bundle import BundleResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +79,14 @@ class Broken:
 
 Claim = Signed | Unsigned
 """A statement."""
+
+
+def claim_of(result: BundleResult) -> Signed | SignedMessage | None:
+    """What an accepted bundle claims; None for one that was not accepted."""
+    if result.identity is None:
+        return None
+    if result.statement is not None:
+        return Signed(bundle=result.verdict, statement=result.statement, identity=result.identity, times=result.times)
+    if result.message is not None:
+        return SignedMessage(bundle=result.verdict, digest=result.message, identity=result.identity, times=result.times)
+    return None

@@ -14,9 +14,9 @@ from dhallmark import strictjson
 from dhallmark.config.policy import Policy
 from dhallmark.errors import FormatError
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
-from dhallmark.verify.policy import ArtifactFacts, Broken, PolicyJudge, Signed
+from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.protojson import decode_base64
 from dhallmark.verify.trust import TrustRoot
 
@@ -44,21 +44,22 @@ class Judge:
     _rules: PolicyJudge = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_rules", PolicyJudge(self.policy))
+        object.__setattr__(self, "_rules", PolicyJudge(self.policy, self.trust))
 
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on what was gathered. Never raises."""
         if evidence.facts is None or not evidence.bundles:
             return Verdict.of(evidence.subject, checks=evidence.checks)
-        claims: list[Signed] = []
+        claims: list[Signed | SignedMessage] = []
         broken: list[Broken] = []
         for source, content in evidence.bundles.items():
             if isinstance(content, Verdict):
                 broken.append(Broken(verdict=content, predicate_type=None))
                 continue
-            result = verify_bundle(content, self.trust, name=source)
-            if result.statement is not None and result.identity is not None:
-                claims.append(Signed(bundle=result.verdict, statement=result.statement, identity=result.identity))
+            result = self._rules.examine(content, name=source)
+            claim = claim_of(result)
+            if claim is not None:
+                claims.append(claim)
             else:
                 broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
         judgement = self._rules.judge(claims, evidence.facts, broken=broken)

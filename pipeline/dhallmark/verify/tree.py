@@ -21,9 +21,9 @@ from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.statement import Statement
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.claims import Signed, claim_of
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
-from dhallmark.verify.policy import PolicyJudge, Signed
+from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.refusal import Refusal, border
 from dhallmark.verify.run import Run
 from dhallmark.verify.trust import TrustRoot
@@ -35,7 +35,8 @@ ENVIRONMENTS = "environments"
 
 
 def verify_tree(tree: Path, policy: Policy, trust: TrustRoot) -> Verdict:
-    """The verdict on every chart below `environments/` of the deploy tree `tree`. Never raises.
+    """The verdict on every chart below `environments/` of the deploy tree `tree`. Raises ConfigError for a policy whose
+    keys cannot be read, and nothing else.
 
     A tree without charts is `indeterminate(check.none)`; a file that belongs to no chart is a finding.
     """
@@ -44,7 +45,8 @@ def verify_tree(tree: Path, policy: Policy, trust: TrustRoot) -> Verdict:
     if files is None:
         return Verdict.of(str(tree), checks=run.checks)
     charts = _charts_in(files)
-    parts = [_verify_chart(tree, chart, _files_of(chart, files), policy, trust) for chart in charts]
+    judge = PolicyJudge(policy, trust)
+    parts = [_verify_chart(tree, chart, _files_of(chart, files), judge) for chart in charts]
     if charts:
         run.step("tree.complete", lambda: _require_covered(files, charts))
     return Verdict.of(str(tree), checks=run.checks if charts else (), parts=parts)
@@ -123,16 +125,16 @@ def _chart_yaml(tree: Path, chart: str) -> Mapping[str, Any]:
         return value
 
 
-def _verify_chart(tree: Path, chart: str, files: Sequence[str], policy: Policy, trust: TrustRoot) -> Verdict:
+def _verify_chart(tree: Path, chart: str, files: Sequence[str], judge: PolicyJudge) -> Verdict:
     run = Run()
     content = run.step("attestation", lambda: _read(tree, f"{chart}/{ATTESTATION}"))
     if content is None:
         return Verdict.of(chart, checks=run.checks)
-    result = verify_bundle(content, trust, name=f"{chart}/{ATTESTATION}")
-    if result.statement is None or result.identity is None:
+    result = judge.examine(content, name=f"{chart}/{ATTESTATION}")
+    signed = claim_of(result)
+    if not isinstance(signed, Signed):
         return Verdict.of(chart, checks=run.checks, parts=[result.verdict])
-    signed = Signed(bundle=result.verdict, statement=result.statement, identity=result.identity)
-    checks: list[Check] = [*run.checks, *PolicyJudge(policy).judge_provenance(signed)]
+    checks: list[Check] = [*run.checks, *judge.judge_provenance(signed)]
     run = Run()
     named = run.step("subject.name", lambda: _subjects_of(chart, signed.statement))
     if named is not None:
