@@ -1,7 +1,8 @@
-"""A Sigstore instance in memory: real keys, certificates, SCTs, log entries and checkpoints, made in milliseconds.
+"""A Sigstore instance in memory: real keys, certificates, SCTs, log entries, checkpoints and timestamps, made in
+milliseconds.
 
-It logs as Rekor v1 does (type dsse 0.0.1, with an integrated time and its promise), since a signed timestamp needs
-a timestamp authority. Bundles of Rekor v2 with timestamps are tested with the conformance cases and the real servers.
+It logs as Rekor v1 does (with an integrated time and its promise) unless told otherwise. The public conformance cases
+and the real servers say whether what is made here is what is made elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import base64
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +19,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from dhallmark.identity import EXTENSION_OIDS
@@ -32,26 +33,122 @@ HOST = "rekor.unit.test"
 ISSUER = "https://token.actions.githubusercontent.com"
 SUBJECT = "https://github.com/acme/platform/.github/workflows/release.yml@refs/heads/main"
 _SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+_TST_INFO = "1.2.840.113549.1.9.16.1.4"
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+REKOR_V2 = (("hashedrekord", "0.0.2"), ("dsse", "0.0.2"))
 Json = dict[str, Any]
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 def b64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """One element of DER."""
+    content = b"".join(parts)
+    size = len(content)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + (b"\x81" + bytes([size]) if 128 <= size < 256 else length) + content
+
+
+def sequence(*parts: bytes) -> bytes:
+    """A DER SEQUENCE."""
+    return tlv(0x30, *parts)
+
+
+def oid(text: str) -> bytes:
+    """A DER OBJECT IDENTIFIER."""
+    first, second, *rest = (int(part) for part in text.split("."))
+    content = bytes([first * 40 + second])
+    for number in rest:
+        groups = [number & 0x7F]
+        while number := number >> 7:
+            groups.insert(0, number & 0x7F | 0x80)
+        content += bytes(groups)
+    return tlv(0x06, content)
+
+
 def der_text(text: str) -> bytes:
     """A DER UTF8String."""
-    return b"\x0c" + _der_length(text.encode()) + text.encode()
+    return tlv(0x0C, text.encode())
 
 
 def der_octets(content: bytes) -> bytes:
     """A DER OCTET STRING."""
-    return b"\x04" + _der_length(content) + content
+    return tlv(0x04, content)
 
 
-def _der_length(content: bytes) -> bytes:
-    size = len(content)
-    return bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+def sign_with(key: PrivateKey, message: bytes) -> bytes:
+    """A signature by the scheme that Sigstore's registry has for the key."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(message)
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    digests = {"secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
+    return key.sign(message, ec.ECDSA(digests.get(key.curve.name, hashes.SHA256())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What a log is given, and the body that it makes of it: a method for each kind of entry."""
+
+    message: bytes
+    """What was signed."""
+    payload: bytes
+    payload_type: str
+    signature: bytes
+    der: bytes
+    """The signer's certificate or public key."""
+    pem: bytes
+    certified: bool
+
+    def hashedrekord_001(self) -> Json:
+        return {
+            "data": {"hash": {"algorithm": "sha256", "value": hashlib.sha256(self.message).hexdigest()}},
+            "signature": {"content": b64(self.signature), "publicKey": {"content": b64(self.pem)}},
+        }
+
+    def hashedrekord_002(self) -> Json:
+        return {
+            "hashedRekordV002": {
+                "data": {"algorithm": "SHA2_256", "digest": b64(hashlib.sha256(self.message).digest())},
+                "signature": {"content": b64(self.signature), "verifier": self._verifier()},
+            }
+        }
+
+    def dsse_001(self) -> Json:
+        return {
+            "envelopeHash": {"algorithm": "sha256", "value": "00" * 32},
+            "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(self.payload).hexdigest()},
+            "signatures": [{"signature": b64(self.signature), "verifier": b64(self.pem)}],
+        }
+
+    def dsse_002(self) -> Json:
+        return {
+            "dsseV002": {
+                "payloadHash": {"algorithm": "SHA2_256", "digest": b64(hashlib.sha256(self.payload).digest())},
+                "signatures": [{"content": b64(self.signature), "verifier": self._verifier()}],
+            }
+        }
+
+    def intoto_002(self) -> Json:
+        signed = {"publicKey": b64(self.pem), "sig": b64(b64(self.signature).encode())}
+        return {
+            "content": {
+                "envelope": {
+                    "payload": b64(b64(self.payload).encode()),
+                    "payloadType": self.payload_type,
+                    "signatures": [signed],
+                },
+                "hash": {"algorithm": "sha256", "value": "00" * 32},
+                "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(self.payload).hexdigest()},
+            }
+        }
+
+    def _verifier(self) -> Json:
+        name = "x509Certificate" if self.certified else "publicKey"
+        return {"keyDetails": "PKIX_ECDSA_P256_SHA_256", name: {"rawBytes": b64(self.der)}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +163,7 @@ class Leaf:
     usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING
     digital_signature: bool = True
     authority: bool = False
-    key: ec.EllipticCurvePrivateKey = field(default_factory=pki.signing_key)
+    key: PrivateKey = field(default_factory=pki.signing_key)
     stamps: int = 1
     """How many SCTs it has."""
 
@@ -98,66 +195,101 @@ class Instance:
         change(body)
         return TrustRoot.parse(json.dumps(body).encode())
 
-    def sign(
+    def sign(self, payload: bytes, *, payload_type: str = PAYLOAD_TYPE, **how: Any) -> Json:  # noqa: ANN401
+        """A bundle v0.3 with an envelope, as JSON; `how` as for `sign_message`."""
+        pae = b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type.encode(), len(payload), payload)
+        how.setdefault("kind", ("dsse", "0.0.1"))
+        bundle, signature = self._seal(pae, payload=payload, payload_type=payload_type, **how)
+        bundle["dsseEnvelope"] = {
+            "payload": b64(payload),
+            "payloadType": payload_type,
+            "signatures": [{"sig": b64(signature)}],
+        }
+        return bundle
+
+    def sign_message(self, message: bytes, **how: Any) -> Json:  # noqa: ANN401
+        """A bundle v0.3 of the bytes `message`. What a test changes is signed as changed; the log then vouches for it.
+
+        `leaf` or `key`: the signer's certificate, or a managed private key. `kind`: of the log entry, by name and
+        version; None for no entry. `integrated`, `origin`, `signer`: when the log took it, the checkpoint's origin, and
+        as whom the log signed. `body`: changes the entry's body. `stamps`: makes the signed timestamps.
+        """
+        how.setdefault("kind", ("hashedrekord", "0.0.1"))
+        bundle, signature = self._seal(message, payload=message, payload_type="", **how)
+        digest = b64(hashlib.sha256(message).digest())
+        bundle["messageSignature"] = {
+            "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
+            "signature": b64(signature),
+        }
+        return bundle
+
+    def _seal(
         self,
-        payload: bytes,
+        message: bytes,
         *,
-        payload_type: str = PAYLOAD_TYPE,
+        payload: bytes,
+        payload_type: str,
+        kind: tuple[str, str] | None,
         leaf: Leaf | None = None,
+        key: PrivateKey | None = None,
         integrated: datetime | None = None,
-        origin: str = f"{HOST} - 7",
+        origin: str | None = None,
         signer: str = HOST,
         body: Callable[[Json], object] = lambda _: None,
-    ) -> Json:
-        """A bundle as JSON. What a test can change is signed as changed; the log then vouches for it."""
-        signer_leaf = leaf or Leaf()
-        key, certificate = signer_leaf.key, self._certificate(signer_leaf)
-        pae = b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type.encode(), len(payload), payload)
-        signature = key.sign(pae, ec.ECDSA(hashes.SHA256()))
-        entry_body: Json = {
-            "apiVersion": "0.0.1",
-            "kind": "dsse",
-            "spec": {
-                "envelopeHash": {"algorithm": "sha256", "value": "00" * 32},
-                "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(payload).hexdigest()},
-                "signatures": [{"signature": b64(signature), "verifier": b64(certificate.public_bytes(Encoding.PEM))}],
-            },
-        }
-        body(entry_body)
-        return {
-            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {
-                "certificate": {"rawBytes": b64(certificate.public_bytes(Encoding.DER))},
-                "tlogEntries": [
-                    self._entry(entry_body, integrated=integrated or datetime.now(UTC), origin=origin, signer=signer)
-                ],
-            },
-            "dsseEnvelope": {
-                "payload": b64(payload),
-                "payloadType": payload_type,
-                "signatures": [{"sig": b64(signature)}],
-            },
-        }
+        stamps: Callable[[bytes], Sequence[bytes]] = lambda _: (),
+    ) -> tuple[Json, bytes]:
+        signer_leaf = None if key is not None else leaf or Leaf()
+        private = key or (signer_leaf or Leaf()).key
+        signature = sign_with(private, message)
+        material: Json = {}
+        if signer_leaf is None:
+            der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            material["publicKey"] = {"hint": b64(hashlib.sha256(der).digest())}
+        else:
+            certificate = self._certificate(signer_leaf)
+            der, pem = certificate.public_bytes(Encoding.DER), certificate.public_bytes(Encoding.PEM)
+            material["certificate"] = {"rawBytes": b64(der)}
+        if kind is not None:
+            logged = Logged(
+                message=message,
+                payload=payload,
+                payload_type=payload_type,
+                signature=signature,
+                der=der,
+                pem=pem,
+                certified=signer_leaf is not None,
+            )
+            spec = getattr(logged, f"{kind[0]}_{kind[1].replace('.', '')}", dict)()
+            entry_body: Json = {"apiVersion": kind[1], "kind": kind[0], "spec": spec}
+            body(entry_body)
+            second = kind in REKOR_V2
+            material["tlogEntries"] = [
+                self._entry(
+                    entry_body,
+                    integrated=None if second else integrated or datetime.now(UTC),
+                    origin=origin or (HOST if second else f"{HOST} - 7"),
+                    signer=signer,
+                )
+            ]
+        tokens = stamps(signature)
+        if tokens:
+            material["timestampVerificationData"] = {
+                "rfc3161Timestamps": [{"signedTimestamp": b64(token)} for token in tokens]
+            }
+        return {"mediaType": MEDIA_TYPE, "verificationMaterial": material}, signature
 
-    def _entry(self, body: Json, *, integrated: datetime, origin: str, signer: str) -> Json:
+    def _entry(self, body: Json, *, integrated: datetime | None, origin: str, signer: str) -> Json:
         content = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
         sibling = hashlib.sha256(b"\x00another entry").digest()
         root = hashlib.sha256(b"\x01" + hashlib.sha256(b"\x00" + content).digest() + sibling).digest()
         log_id = trust.log_id(pki.public_der(self.rekor))
-        seconds = int(integrated.timestamp())
-        promised = {"body": b64(content), "integratedTime": seconds, "logID": log_id.hex(), "logIndex": 1000}
         note = f"{origin}\n2\n{b64(root)}\n"
         line = f"\u2014 {signer} {b64(log_id[:4] + self._log_sign(note.encode()))}\n"
-        return {
+        entry: Json = {
             "logIndex": "1000",
             "logId": {"keyId": b64(log_id)},
             "kindVersion": {"kind": body["kind"], "version": body["apiVersion"]},
-            "integratedTime": str(seconds),
-            "inclusionPromise": {
-                "signedEntryTimestamp": b64(
-                    self._log_sign(json.dumps(promised, sort_keys=True, separators=(",", ":")).encode())
-                )
-            },
             "inclusionProof": {
                 "logIndex": "0",
                 "rootHash": b64(root),
@@ -167,6 +299,68 @@ class Instance:
             },
             "canonicalizedBody": b64(content),
         }
+        if integrated is not None:
+            seconds = int(integrated.timestamp())
+            promised = {"body": b64(content), "integratedTime": seconds, "logID": log_id.hex(), "logIndex": 1000}
+            signed = json.dumps(promised, sort_keys=True, separators=(",", ":")).encode()
+            entry["integratedTime"] = str(seconds)
+            entry["inclusionPromise"] = {"signedEntryTimestamp": b64(self._log_sign(signed))}
+        return entry
+
+    def stamp(
+        self,
+        content: bytes,
+        *,
+        at: datetime | None = None,
+        attributes: bool = True,
+        pieces: bool = False,
+        change: Callable[[bytes], bytes] = lambda attributes: attributes,
+        status: int = 0,
+    ) -> bytes:
+        """A TimeStampResp over `content` (RFC 3161), DER.
+
+        `attributes`: the signature is over signed attributes, as nearly all authorities do it; `change` changes them.
+        `pieces`: the content stands in an octet string of octet strings, which BER allows.
+        """
+        moment = at or datetime.now(UTC)
+        sha256 = sequence(oid("2.16.840.1.101.3.4.2.1"), b"\x05\x00")
+        info = sequence(
+            b"\x02\x01\x01",
+            oid("1.3.6.1.4.1.57264.2"),
+            sequence(sha256, der_octets(hashlib.sha256(content).digest())),
+            b"\x02\x01\x05",
+            tlv(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode()),
+        )
+        signed = info
+        attribute_set = b""
+        if attributes:
+            kinds = sequence(oid("1.2.840.113549.1.9.3"), tlv(0x31, oid(_TST_INFO)))
+            digests = sequence(oid("1.2.840.113549.1.9.4"), tlv(0x31, der_octets(hashlib.sha256(info).digest())))
+            attribute_set = change(kinds + digests)
+            signed = tlv(0x31, attribute_set)
+        certificate = self.timestamp.certificates[0]
+        signer_info = sequence(
+            b"\x02\x01\x01",
+            sequence(certificate.issuer.public_bytes(), b"\x02\x01\x01"),
+            sha256,
+            tlv(0xA0, attribute_set) if attributes else b"",
+            sequence(oid("1.2.840.10045.4.3.2")),
+            der_octets(self.timestamp.key.sign(signed, ec.ECDSA(hashes.SHA256()))),
+        )
+        octets = tlv(0x24, der_octets(info)) if pieces else der_octets(info)
+        token = sequence(
+            oid("1.2.840.113549.1.7.2"),
+            tlv(
+                0xA0,
+                sequence(
+                    b"\x02\x01\x03",
+                    tlv(0x31, sha256),
+                    sequence(oid(_TST_INFO), tlv(0xA0, octets)),
+                    tlv(0x31, signer_info),
+                ),
+            ),
+        )
+        return sequence(sequence(tlv(0x02, bytes([status]))), token)
 
     def _log_sign(self, content: bytes) -> bytes:
         return self.rekor.sign(content, ec.ECDSA(hashes.SHA256()))
