@@ -15,6 +15,8 @@ from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 
 STATEMENT_V1 = "https://in-toto.io/Statement/v1"
+STATEMENT_V0_1 = "https://in-toto.io/Statement/v0.1"
+"""What `cosign attest` writes to this day: the same fields with the same meaning."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 COSIGN_SIGN_V1 = "https://sigstore.dev/cosign/sign/v1"
@@ -69,10 +71,10 @@ class Statement:
 
     @classmethod
     def parse(cls, payload: bytes) -> Statement:
-        """Read verified bytes. Raises FormatError for anything that is not a Statement v1, and DigestAlgorithmError,
+        """Read verified bytes. Raises FormatError for anything that is no Statement (v1, v0.1), and DigestAlgorithmError,
         which is one, for a subject without a SHA-256 digest."""
         body = strictjson.parse(payload, what="statement")
-        if not isinstance(body, dict) or body.get("_type") != STATEMENT_V1:
+        if not isinstance(body, dict) or body.get("_type") not in (STATEMENT_V1, STATEMENT_V0_1):
             raise FormatError(f"not a statement of type {STATEMENT_V1}")
         predicate_type = body.get("predicateType")
         if not isinstance(predicate_type, str) or not predicate_type:

@@ -30,6 +30,12 @@ def test_the_encoding_does_not_depend_on_the_order_of_keys() -> None:
     assert one.payload == other.payload
 
 
+def test_a_statement_of_the_older_version_is_read() -> None:
+    """`cosign attest` writes no other."""
+    statement = Statement.parse(json.dumps(GOOD | {"_type": "https://in-toto.io/Statement/v0.1"}).encode())
+    assert statement.predicate_type == GOOD["predicateType"]
+
+
 def test_a_statement_about_nothing_is_not_made() -> None:
     with pytest.raises(FormatError, match="at least one subject"):
         Statement.build(predicate_type="t", subjects=[], predicate={})
@@ -38,7 +44,7 @@ def test_a_statement_about_nothing_is_not_made() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"_type": "https://in-toto.io/Statement/v0.1"}, "not a statement"),
+        ({"_type": "https://in-toto.io/Statement/v2"}, "not a statement"),
         ({"subject": []}, "not empty"),
         ({"subject": None}, "not empty"),
         ({"subject": ["a"]}, r"subject\[0\] must be an object"),

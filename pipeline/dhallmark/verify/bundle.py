@@ -20,7 +20,7 @@ Whatever a bundle brings must verify, also where less is demanded. Who may sign 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -113,8 +113,35 @@ def verify_bundle(
     With `layout` the envelope must hold an in-toto layout instead of a statement: its bytes are the result's `payload`,
     which is not read here.
     """
+    return verify_parts(
+        lambda: parse_bundle(content),
+        trust,
+        name=name,
+        keys=keys,
+        demands=demands,
+        message=message,
+        now=now,
+        layout=layout,
+    )
+
+
+def verify_parts(
+    read: Callable[[], ParsedBundle],
+    trust: TrustRoot | None,
+    *,
+    name: str,
+    keys: Sequence[ManagedKey] = (),
+    demands: Demands = Demands(),  # noqa: B008  (frozen)
+    message: Digest | bytes | None = None,
+    now: datetime | None = None,
+    layout: bool = False,
+) -> BundleResult:
+    """As `verify_bundle`, for what comes in another form than a bundle and has the same parts.
+
+    `read` makes them, and raises Refusal alone.
+    """
     run = Run()
-    bundle = run.step("bundle.format", lambda: parse_bundle(content))
+    bundle = run.step("bundle.format", read)
     found = _Verification(run, trust, demands, now or datetime.now(UTC), layout=layout) if bundle is not None else None
     if bundle is not None and found is not None:
         found.verify(bundle, keys, message)
@@ -203,9 +230,10 @@ class _Verification:
         if trust is None:
             run.step("trust", lambda: _require_no_trust(demands, keyed=keyed))
             return ()
+        stamped = bundle.signature if bundle.stamped is None else bundle.stamped
         stamps = run.step(
             "timestamps",
-            lambda: timestamps.verify_timestamps(bundle.timestamps, bundle.signature, trust, least=demands.timestamps),
+            lambda: timestamps.verify_timestamps(bundle.timestamps, stamped, trust, least=demands.timestamps),
         )
         known = run.step("log.entry", lambda: log.find_logs(bundle.entries, trust, least=demands.log_entries))
         times = [stamp.time for stamp in stamps or ()]

@@ -128,6 +128,9 @@ class ParsedBundle:
     timestamps: tuple[bytes, ...]
     """RFC 3161 responses, DER."""
     entries: tuple[LogEntry, ...]
+    stamped: bytes | None = None
+    """What the timestamps are over, where that is not the signature: cosign's older format (`dhallmark.verify.legacy`)
+    has a whole envelope stamped."""
 
     @property
     def envelope(self) -> Envelope | None:
@@ -180,14 +183,19 @@ def _content(bundle: Message) -> Envelope | MessageSignature:
         raise Refusal(Reason.BUNDLE_MALFORMED, f"bundle: {count} of an envelope and a message signature")
     if signature is not None:
         return _message_signature(protojson.message(signature, "messageSignature", _SIGNED_MESSAGE))
-    with border(Reason.ENVELOPE_MALFORMED, "envelope"):
-        return _envelope(protojson.message(envelope, "dsseEnvelope", _DSSE))
+    return parse_envelope(envelope)
 
 
 _DSSE = frozenset({"payload", "payloadType", "signatures"})
 _DSSE_SIGNATURE = frozenset({"sig", "keyid"})
 _SIGNED_MESSAGE = frozenset({"messageDigest", "signature"})
 _MESSAGE_DIGEST = frozenset({"algorithm", "digest"})
+
+
+def parse_envelope(value: object) -> Envelope:
+    """Read a DSSE envelope from decoded JSON. Raises Refusal, and nothing else."""
+    with border(Reason.ENVELOPE_MALFORMED, "envelope"):
+        return _envelope(protojson.message(value, "dsseEnvelope", _DSSE))
 
 
 def _envelope(envelope: Message) -> Envelope:

@@ -273,7 +273,7 @@ def test_each_kind_of_identity_is_read(instance: Instance, make_leaf: type[Leaf]
         b"",
         b"null",
         b"{}",
-        PAYLOAD.replace(b"Statement/v1", b"Statement/v0.1"),
+        PAYLOAD.replace(b"Statement/v1", b"Statement/v2"),
         PAYLOAD.replace(b'"predicate":{}', b'"predicate":{},"predicate":{}'),
         PAYLOAD.replace(b'"predicate":{}', b'"predicate":NaN'),
         b"\xef\xbb\xbf" + PAYLOAD,
