@@ -133,6 +133,16 @@ def keyed(recipe: Recipe, *, until: timedelta | None = None) -> Mutation:
     return under_policy(change, resigned(recipe))
 
 
+def with_key(mutation: Mutation) -> Mutation:
+    """What `mutation` makes, under a policy that knows the forger's managed key, too, and gives it nothing to sign."""
+
+    def change(bench: Bench, policy: Json) -> None:
+        bench.forge.beside[_KEY] = pki.public_pem(bench.original.forger.forgers.managed)
+        policy["identities"]["forger"] = {"key": _KEY}
+
+    return under_policy(change, mutation)
+
+
 _KEY = "forger.pem"
 
 

@@ -28,6 +28,7 @@ from dhallmark.controls.mutations import (
     restated,
     stranger,
     under_policy,
+    with_key,
 )
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
@@ -120,6 +121,15 @@ def _at_workflow(bench: Bench, policy: Json) -> None:
 
 def _of_other_commit(identity: Identity) -> Identity:
     return replace(identity, extensions={**identity.extensions, "buildSignerDigest": _OTHER_COMMIT})
+
+
+def _without_keys(mutation: Mutation) -> Mutation:
+    async def mutate(bench: Bench) -> Digest | None:
+        if any("key" in rule for rule in bench.policy()["identities"].values()):
+            raise NotApplicableError("the policy knows managed keys")
+        return await mutation(bench)
+
+    return mutate
 
 
 def _without(*fields: str) -> Callable[[Bench, Json], None]:
@@ -229,13 +239,30 @@ CONTROLS = (
         expect=by_all(Reason.CERTIFICATE_OUTSIDE_VALIDITY),
     ),
     Control(
-        id="C8",
+        id="C8-expired",
         group=Group.CERTIFICATE,
         title="signed with a managed key after its last day; the twin was signed before that",
         flaw="A key's period of validity that nobody reads (GHSA-wqqc-jjcq-vfxm).",
         mutate=keyed(Recipe(keyed=True), until=-RETIRED_FOR),
         good=keyed(Recipe(keyed=True, at=PAST), until=-RETIRED_FOR),
-        expect=only(DHALLMARK, rejected(Reason.CERTIFICATE_OUTSIDE_VALIDITY)),
+        expect=only(DHALLMARK, rejected(Reason.KEY_OUTSIDE_VALIDITY)),
+    ),
+    Control(
+        id="C8-unknown",
+        group=Group.CERTIFICATE,
+        title="signed with a managed key, under a policy that knows none",
+        flaw="A key that comes with the signature, and so fits it.",
+        mutate=_without_keys(resigned(Recipe(keyed=True))),
+        expect=by_all(Reason.KEY_UNKNOWN),
+    ),
+    Control(
+        id="C8-role",
+        group=Group.CERTIFICATE,
+        title="signed with a managed key of the policy, which may not sign these statements",
+        flaw="Keys that are known and not told apart by what they may sign.",
+        mutate=with_key(resigned(Recipe(keyed=True))),
+        good=with_key(as_it_is),
+        expect=only(DHALLMARK, rejected(Reason.IDENTITY_KEY_MISMATCH)),
     ),
     Control(
         id="C9",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dhallmark import strictjson
 from dhallmark.control import Control, Group, Mutation
-from dhallmark.controls.catalogue.expected import accepted_by_all, by_all
+from dhallmark.controls.catalogue.expected import DHALLMARK, accepted_by_all, by_all, only, rejected
 from dhallmark.controls.forge import Bench, SignedStatement
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.controls.forging.log import b64
@@ -15,6 +15,7 @@ from dhallmark.controls.mutations import (
     Json,
     changed,
     edited,
+    keyed,
     resigned,
     restated,
     retargeted,
@@ -133,6 +134,11 @@ def _without_signatures(body: Json) -> None:
 
 def _signed_twice(body: Json) -> None:
     body["dsseEnvelope"]["signatures"] *= 2
+
+
+def _named(body: Json) -> None:
+    """The signature, too, names the policy's key."""
+    body["dsseEnvelope"]["signatures"][0]["keyid"] = body["verificationMaterial"]["publicKey"]["hint"]
 
 
 def _no_base64(body: Json) -> None:
@@ -281,6 +287,15 @@ CONTROLS = (
         flaw="Two decoders of one payload that see different bytes.",
         mutate=changed(_with_line_ends),
         expect=by_all(Reason.ENVELOPE_MALFORMED),
+    ),
+    Control(
+        id="S11",
+        group=Group.SIGNATURE,
+        title="signed with another key than the policy's, under the name of that one",
+        flaw="A key id that is believed: it is the bundle's own word.",
+        mutate=keyed(Recipe(keyed=True, other_key=True, change=_named)),
+        good=keyed(Recipe(keyed=True, change=_named)),
+        expect=only(DHALLMARK, rejected(Reason.SIGNATURE_INVALID)),
     ),
     Control(
         id="S12-envelope",

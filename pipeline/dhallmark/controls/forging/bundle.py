@@ -66,6 +66,8 @@ class Recipe:
     """Who signs, by who is meant to."""
     keyed: bool = False
     """True for a signature with the forger's managed key, without a certificate."""
+    other_key: bool = False
+    """True for one with another key, which the bundle calls by the managed key's name."""
     leaf: Leaf = field(default_factory=Leaf)
     ca: Of = Of.OWN
     at: timedelta = NOW
@@ -101,9 +103,10 @@ class Forger:
     def make(self, payload: bytes, identity: Identity, recipe: Recipe) -> Json:
         """As `bundle`, before it becomes text."""
         instances, when = self.forgers.instances, self.forgers.now + recipe.at
-        key = self.forgers.managed if recipe.keyed else pki.signing_key()
+        managed = self.forgers.managed
+        key = managed if recipe.keyed and not recipe.other_key else pki.signing_key()
         signer: x509.Certificate | ec.EllipticCurvePublicKey = key.public_key()
-        material: Json = {"publicKey": {"hint": Digest.of(pki.public_der(key)).hex}}
+        material: Json = {"publicKey": {"hint": Digest.of(pki.public_der(managed)).hex}}
         if not recipe.keyed:
             signer = issue(
                 recipe.leaf,
