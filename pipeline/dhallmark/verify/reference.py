@@ -42,6 +42,9 @@ class Reference:
         except FormatError as error:
             raise UsageError(f"not a reference: {text!r}", hint=error.hint) from error
 
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+
 
 async def verify_reference(
     text: str,
@@ -60,19 +63,28 @@ async def verify_reference(
     something that nobody looked at (R1).
     """
     reference = Reference.parse(text)
-    host, path = split_repository(reference.repository)
+    host, _ = split_repository(reference.repository)
     async with Registry(host, plain_http=plain_http, ca=registry_ca) as registry:
-        digest = reference.digest
-        if digest is None:
-            try:
-                digest = await registry.resolve(path, reference.tag)
-            except (RegistryError, FormatError) as error:
-                return Verdict.of(text, checks=[_unavailable(error.message)])
-        name = subject_name or reference.repository
-        verdict = await examine(registry, reference.repository, digest, name=name, policy=policy, trust=trust)
-        if reference.digest is not None:
-            return verdict
-        return Verdict.of(text, checks=[await _tag_check(registry, path, reference.tag, digest)], parts=[verdict])
+        return await verify_in(registry, reference, policy, trust, subject_name=subject_name)
+
+
+async def verify_in(
+    registry: Registry, reference: Reference, policy: Policy, trust: TrustRoot, *, subject_name: str = ""
+) -> Verdict:
+    """As `verify_reference`, with a client of the registry that `reference` is in."""
+    _, path = split_repository(reference.repository)
+    digest = reference.digest
+    if digest is None:
+        try:
+            digest = await registry.resolve(path, reference.tag)
+        except (RegistryError, FormatError) as error:
+            return Verdict.of(str(reference), checks=[_unavailable(error.message)])
+    name = subject_name or reference.repository
+    verdict = await examine(registry, reference.repository, digest, name=name, policy=policy, trust=trust)
+    if reference.digest is not None:
+        return verdict
+    tag_check = await _tag_check(registry, path, reference.tag, digest)
+    return Verdict.of(str(reference), checks=[tag_check], parts=[verdict])
 
 
 async def _tag_check(registry: Registry, path: str, tag: str, digest: Digest) -> Check:
