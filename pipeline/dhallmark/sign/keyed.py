@@ -28,6 +28,7 @@ from dhallmark.identity import KeyIdentity
 from dhallmark.oci.descriptor import BUNDLE_V0_3
 from dhallmark.progress import Progress
 from dhallmark.sign.key import SigningKey, public_pem
+from dhallmark.sign.payload import holds_layout
 from dhallmark.sign.scheme import Scheme, scheme_of
 from dhallmark.sign.services import TIMEOUT, Witnesses, load_trust_config, open_witnesses
 from dhallmark.sign.signer import CONCURRENCY, SignedRelease, read_statements, sign_statements
@@ -130,7 +131,7 @@ class KeySigner:
         return f"key {self.identity.fingerprint}"
 
     async def sign(self, payload: bytes, *, limiter: anyio.CapacityLimiter | None = None) -> bytes:
-        """A bundle of the statement `payload`, verified. Several may be made at once, as many as `limiter` lets.
+        """A bundle of the statement or layout `payload`, verified. As many may be made at once as `limiter` lets.
 
         Raises SigningError. A cancelled call may leave an entry in the log, and nothing else.
         """
@@ -190,13 +191,20 @@ class KeySigner:
 
     def _check(self, content: bytes, payload: bytes) -> None:
         """Verify a bundle as consumers do; a signature that they would refuse must not leave this machine."""
-        result = verify_bundle(content, self._trust, name="the new bundle", keys=[self._managed], demands=self._demands)
-        if result.verdict.outcome is not Outcome.ACCEPTED or result.statement is None:
+        result = verify_bundle(
+            content,
+            self._trust,
+            name="the new bundle",
+            keys=[self._managed],
+            demands=self._demands,
+            layout=holds_layout(payload),
+        )
+        if result.verdict.outcome is not Outcome.ACCEPTED:
             raise SigningError(
                 f"the new bundle does not verify: {result.verdict.summary()}",
                 hint="do the trust root and the signing config belong to the same Sigstore instance?",
             )
-        if result.statement.payload != payload:
+        if result.payload != payload:
             raise SigningError("the new bundle holds another statement than the one that was to be signed")
 
 

@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 from requests import ConnectionError, HTTPError, Timeout  # noqa: A004 - requests' own, not the built-in
 from requests.exceptions import RetryError
-from sigstore import dsse
 from sigstore.errors import Error as SigstoreError
 from sigstore.errors import VerificationError
 from sigstore.models import Bundle
@@ -38,6 +37,7 @@ from dhallmark.files import directory_atomic, write_atomic
 from dhallmark.identity import Identity, Signatory
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.progress import Progress, Silent
+from dhallmark.sign.payload import signable
 from dhallmark.sign.services import TIMEOUT, Services, describe, load_trust_config, open_services
 from dhallmark.sign.token import AUDIENCE, IdToken, TokenSource, check_token, explain_refusal, obtain_token
 from dhallmark.statement import PAYLOAD_TYPE
@@ -81,7 +81,7 @@ class StatementSigner(Protocol[S_co]):
     @property
     def expires(self) -> datetime | None: ...
     async def sign(self, payload: bytes, *, limiter: anyio.CapacityLimiter | None = None) -> bytes:
-        """A bundle of the statement `payload`, verified. Raises SigningError."""
+        """A bundle of the statement or layout `payload`, verified. Raises SigningError."""
         ...
 
 
@@ -199,7 +199,7 @@ class ReleaseSigner:
         return cls(services, *answer)
 
     async def sign(self, payload: bytes, *, limiter: anyio.CapacityLimiter | None = None) -> bytes:
-        """A bundle of the statement `payload`, verified. Several may be made at once, as many as `limiter` lets.
+        """A bundle of the statement or layout `payload`, verified. As many may be made at once as `limiter` lets.
 
         Raises SigningError. A cancelled call may leave an entry in the log, and nothing else.
         """
@@ -211,7 +211,7 @@ class ReleaseSigner:
 
     def _sign(self, payload: bytes) -> bytes:
         with self._errors():
-            bundle = self._signer.sign_dsse(dsse.Statement(payload))
+            bundle = self._signer.sign_dsse(signable(payload))
         self._check(bundle, payload)
         return bundle.to_json().encode()
 
