@@ -49,10 +49,10 @@ class Checkpoint:
         if len(envelope) > _MAX_BYTES:
             raise FormatError(f"a checkpoint of {len(envelope)} characters")
         text, separator, signatures = envelope.rpartition("\n\n")
-        if not separator or "\n\n" in text:
-            raise FormatError("a checkpoint needs one blank line, before its signatures")
         header = text.split("\n")
-        if len(header) < _HEADER_LINES or not header[0]:
+        if not separator or not all(header):
+            raise FormatError("a checkpoint needs one blank line, before its signatures")
+        if len(header) < _HEADER_LINES:
             raise FormatError("a checkpoint begins with its origin, its size and its root hash")
         if not _SIZE.fullmatch(header[1]):
             raise FormatError(f"a checkpoint of the size {header[1][:40]!r}")

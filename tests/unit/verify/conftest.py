@@ -260,7 +260,7 @@ class Instance:
                 pem=pem,
                 certified=signer_leaf is not None,
             )
-            spec = getattr(logged, f"{kind[0]}_{kind[1].replace('.', '')}", dict)()
+            spec: Json = getattr(logged, f"{kind[0]}_{kind[1].replace('.', '')}", dict)()
             entry_body: Json = {"apiVersion": kind[1], "kind": kind[0], "spec": spec}
             body(entry_body)
             second = kind in REKOR_V2
@@ -341,7 +341,10 @@ class Instance:
         certificate = self.timestamp.certificates[0]
         signer_info = sequence(
             b"\x02\x01\x01",
-            sequence(certificate.issuer.public_bytes(), b"\x02\x01\x01"),
+            sequence(
+                certificate.issuer.public_bytes(),
+                tlv(0x02, certificate.serial_number.to_bytes(21, "big").lstrip(b"\0")),
+            ),
             sha256,
             tlv(0xA0, attribute_set) if attributes else b"",
             sequence(oid("1.2.840.10045.4.3.2")),
