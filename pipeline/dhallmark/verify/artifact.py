@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
@@ -24,6 +25,7 @@ from dhallmark.oci.store import Store, StoreDigestError, StoreError
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.judge import Evidence, Judge, claimed_type
+from dhallmark.verify.layouts.layer import Layer, read_layer
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import ArtifactFacts
 from dhallmark.verify.trust import TrustRoot
@@ -58,17 +60,22 @@ async def examine(
     """As `verify_artifact`, for the artifact `digest` of `repository` (with its registry), named `name`."""
     _, path = split_repository(repository)
     subject = f"{repository}@{digest}"
-    return Judge(policy, trust).judge(await gather(store, path, digest, subject=subject, name=name))
+    judge = Judge(policy, trust)
+    return judge.judge(await gather(store, path, digest, subject=subject, name=name, unpack=judge.needs_layer))
 
 
-async def gather(store: Store, repository: str, digest: Digest, *, subject: str, name: str) -> Evidence:
+async def gather(
+    store: Store, repository: str, digest: Digest, *, subject: str, name: str, unpack: bool = False
+) -> Evidence:
     """What there is about the artifact `digest` in `repository` (without its registry) of `store`.
 
-    `subject` is what the verdict will be on; `name` the artifact's in its statements. Raises nothing but cancellation.
+    `subject` is what the verdict will be on; `name` the artifact's in its statements. With `unpack`, what the one layer
+    holds is told, too, for a layout that inspects it. Raises nothing but cancellation.
     """
     examination = _Examination(store, repository, digest)
     checks: list[Check] = []
     archive: Digest | None = None
+    layer: Layer | None = None
     found: Mapping[str, bytes | Verdict] = {}
     with anyio.move_on_after(MAX_SECONDS) as scope:
         check, manifest = await examination.manifest()
@@ -76,6 +83,9 @@ async def gather(store: Store, repository: str, digest: Digest, *, subject: str,
         if manifest is not None:
             check, archive = await examination.content(manifest)
             checks.append(check)
+            if unpack and archive is not None:
+                check, layer = await examination.layer(archive)
+                checks.append(check)
             check, found = await examination.bundles()
             checks.append(check)
     if scope.cancelled_caught:
@@ -83,7 +93,7 @@ async def gather(store: Store, repository: str, digest: Digest, *, subject: str,
         checks.append(Check(name="registry.time", reason=Reason.REGISTRY_UNAVAILABLE, detail=detail))
         return Evidence(subject=subject, checks=tuple(checks))
     facts = ArtifactFacts(name=name, digest=digest, archive=archive)
-    return Evidence(subject=subject, checks=tuple(checks), facts=facts, bundles=found)
+    return Evidence(subject=subject, checks=tuple(checks), facts=facts, bundles=found, layer=layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,15 @@ class _Examination:
         except (RegistryError, StoreError, FormatError) as error:
             return _failure(name, error), None
         return Check(name=name), layers[0].digest if len(layers) == 1 else None
+
+    async def layer(self, digest: Digest) -> tuple[Check, Layer | None]:
+        """What the one layer unpacks to. One that is no archive is no failure: a layout may not want to know."""
+        name = "artifact.layer"
+        try:
+            content = await self.store.get_blob(self.repository, digest)
+        except (RegistryError, StoreError, FormatError) as error:
+            return _failure(name, error), None
+        return Check(name=name), await anyio.to_thread.run_sync(read_layer, content)
 
     async def _blobs_below(self, index: Manifest, *, depth: int) -> list[Descriptor]:
         """What the manifests of an image index are made of; nothing for a manifest."""

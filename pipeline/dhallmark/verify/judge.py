@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from dhallmark import strictjson
 from dhallmark.config.policy import Policy
-from dhallmark.errors import FormatError
 from dhallmark.verdict import Check, Verdict
+from dhallmark.verify.claimed import claimed_statement, claimed_type, claims_layout
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
-from dhallmark.verify.parse import MAX_BUNDLE_BYTES
+from dhallmark.verify.layouts.gate import LayoutGate
+from dhallmark.verify.layouts.inspections import Product
+from dhallmark.verify.layouts.layer import Layer
 from dhallmark.verify.policy import PolicyJudge
-from dhallmark.verify.protojson import decode_base64
 from dhallmark.verify.trust import TrustRoot
+
+__all__ = ["Evidence", "Judge", "claimed_statement", "claimed_type"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Evidence:
     """What the bundles must be about; None where the artifact could not be read."""
     bundles: Mapping[str, bytes | Verdict] = field(default_factory=dict)
     """Each bundle by where it was found, or the verdict on one that could not be read."""
+    layer: Layer | None = None
+    """What the artifact's one layer holds, where it was read (`Judge.needs_layer`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +45,54 @@ class Judge:
     policy: Policy
     trust: TrustRoot
     _rules: PolicyJudge = field(init=False)
+    _layout: LayoutGate | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_rules", PolicyJudge(self.policy, self.trust))
+        rules = PolicyJudge(self.policy, self.trust)
+        object.__setattr__(self, "_rules", rules)
+        object.__setattr__(self, "_layout", LayoutGate.of(rules, self.trust))
+
+    @property
+    def needs_layer(self) -> bool:
+        """Whether the policy's layout may want to know what the artifact's layer holds."""
+        return self._layout is not None and self._layout.needs_layer
 
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on what was gathered. Never raises."""
-        if evidence.facts is None or not evidence.bundles:
+        facts = evidence.facts
+        if facts is None or not evidence.bundles:
             return Verdict.of(evidence.subject, checks=evidence.checks)
+        layout, bundles = None, evidence.bundles
+        if self._layout is not None:
+            attached, bundles = self._layout.part(bundles)
+            layout = self._layout.open(attached)
         claims: list[Signed | SignedMessage] = []
         broken: list[Broken] = []
-        for source, content in evidence.bundles.items():
+        ignored: list[Verdict] = []
+        for source, content in bundles.items():
             if isinstance(content, Verdict):
                 broken.append(Broken(verdict=content, predicate_type=None))
                 continue
-            result = self._rules.examine(content, name=source)
+            result = self._rules.examine(content, name=source, keys=layout.keys if layout else ())
             claim = claim_of(result)
             if claim is not None:
                 claims.append(claim)
+            elif claims_layout(content):
+                ignored.append(_layout_unasked(source))
             else:
                 broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
-        judgement = self._rules.judge(claims, evidence.facts, broken=broken)
+        judgement = self._rules.judge(claims, facts, broken=broken)
+        parts = list(judgement.rules)
+        if layout is not None:
+            product = Product(name=facts.name, digest=facts.digest, archive=facts.archive, layer=evidence.layer)
+            parts.append(layout.judge([claim for claim in claims if isinstance(claim, Signed)], product))
         return Verdict.of(
             evidence.subject,
             checks=[*evidence.checks, *judgement.checks],
-            parts=judgement.rules,
-            ignored=judgement.ignored,
+            parts=parts,
+            ignored=[*judgement.ignored, *ignored],
         )
 
 
-def claimed_type(bundle: bytes) -> str | None:
-    """The predicate type that a bundle claims to hold, for explaining; never for deciding. None where there is none."""
-    claimed = claimed_statement(bundle).get("predicateType")
-    return claimed if isinstance(claimed, str) else None
-
-
-def claimed_statement(bundle: bytes) -> Mapping[str, Any]:
-    """What a bundle claims to state, of which nothing is verified. Empty where there is nothing to be read."""
-    try:
-        body: Any = strictjson.parse(bundle, max_bytes=MAX_BUNDLE_BYTES)
-        payload = strictjson.parse(decode_base64(str(body["dsseEnvelope"]["payload"])))
-    except (FormatError, ValueError, KeyError, TypeError):
-        return {}
-    return payload if isinstance(payload, dict) else {}
+def _layout_unasked(source: str) -> Verdict:
+    return Verdict.of(source, checks=[Check(name="layout", detail="a layout that the policy does not ask for")])

@@ -27,6 +27,7 @@ from dhallmark.verify.claims import ArtifactFacts, Broken, Claim, Signed, Signed
 from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.identities import IdentityMatcher, evidence_of
+from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
 from dhallmark.verify.signers import count_signers
@@ -107,16 +108,31 @@ class PolicyJudge:
         """The policy's identities, ready to be asked."""
         return self._matcher
 
-    def examine(self, bundle: bytes, *, name: str, message: Digest | bytes | None = None) -> BundleResult:
+    @property
+    def demands(self) -> Demands:
+        """What every bundle must have."""
+        return self._demands
+
+    def require_identity(self, signatory: Signatory, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the identities `names` that `signatory` is, with the commits that they demand. Refuses for none."""
+        found = self._matcher.require(signatory, names)
+        if any(self.policy.identities[name].reachable for name in found):
+            return self._matcher.require_reachable(signatory, found, self._ancestry)
+        return found
+
+    def examine(
+        self, bundle: bytes, *, name: str, message: Digest | bytes | None = None, keys: Sequence[ManagedKey] = ()
+    ) -> BundleResult:
         """Verify a bundle with the policy's keys and demands, and the trust root. Any bytes give a result.
 
-        `name` is what the verdict calls it; `message` is as in `verify_bundle`.
+        `name` is what the verdict calls it; `message` is as in `verify_bundle`; `keys` are more keys than the policy's,
+        such as a layout's.
         """
         return verify_bundle(
             bundle,
             self.trust,
             name=name,
-            keys=tuple(self._matcher.keys.values()),
+            keys=(*self._matcher.keys.values(), *keys),
             demands=self._demands,
             message=message,
             now=self.clock(),

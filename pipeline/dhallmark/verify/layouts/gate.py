@@ -9,88 +9,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from dhallmark.config.policy import LayoutRule, Policy
 from dhallmark.errors import ConfigError, Location
+from dhallmark.identity import Signatory
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Verdict
-from dhallmark.verify.demands import Demands
+from dhallmark.verify.claimed import claims_layout
+from dhallmark.verify.claims import Signed
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.layouts.evidence import Evidence
-from dhallmark.verify.layouts.functionaries import Identities
 from dhallmark.verify.layouts.inspections import Product, needs_layer
 from dhallmark.verify.layouts.judge import judge_layout
 from dhallmark.verify.layouts.signed import SignedLayout, no_layout, open_layout
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
+from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.trust import TrustRoot
 
-LAYOUT_TYPE = "layout"
-"""The `_type` of a payload that is a layout."""
 MAX_ATTACHED = 16
 """Most layouts that are attached to one artifact."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LayoutGate:
     """What it takes to find and believe a policy's layout."""
 
+    rules: PolicyJudge
     rule: LayoutRule
-    max_subjects: int
-    identities: Identities
     trust: TrustRoot | None
-    keys: Sequence[ManagedKey]
-    demands: Demands
     file: SignedLayout | None
     """The layout beside the policy; None where it must be attached to the artifact."""
 
     @classmethod
-    def of(
-        cls,
-        policy: Policy,
-        *,
-        identities: Identities,
-        trust: TrustRoot | None,
-        keys: Sequence[ManagedKey],
-        demands: Demands,
-        now: datetime,
-    ) -> LayoutGate | None:
-        """The gate of `policy`; None where it has no layout. `keys` and `demands` are the policy's for bundles.
+    def of(cls, rules: PolicyJudge, trust: TrustRoot | None) -> LayoutGate | None:
+        """The gate of the policy of `rules`; None where that has no layout.
 
         Raises ConfigError where the file of the layout cannot be read.
         """
-        rule = policy.layout
+        rule = rules.policy.layout
         if rule is None:
             return None
-        file = None
-        if rule.file is not None:
-            file = open_layout(
-                _read(policy, rule.file),
-                rule,
-                trust=trust,
-                identities=identities,
-                keys=keys,
-                demands=demands,
-                now=now,
-                name=rule.file,
-            )
-        return cls(
-            rule=rule,
-            max_subjects=policy.max_subjects,
-            identities=identities,
-            trust=trust,
-            keys=keys,
-            demands=demands,
-            file=file,
-        )
+        gate = cls(rules, rule, trust, None)
+        if rule.file is None:
+            return gate
+        return cls(rules, rule, trust, gate.verify(_read(rules.policy, rule.file), name=rule.file))
 
     @property
     def needs_layer(self) -> bool:
-        """Whether the artifact's layer may be wanted. One that is attached is not known before it is read."""
+        """Whether the artifact's layer may be wanted. What an attached layout wants is not known before it is read."""
         return self.file is None or (self.file.layout is not None and needs_layer(self.file.layout))
 
-    def open(self, attached: Mapping[str, bytes], *, now: datetime) -> OpenGate:
+    def part(self, bundles: Mapping[str, bytes | Verdict]) -> tuple[dict[str, bytes], dict[str, bytes | Verdict]]:
+        """Those of an artifact's bundles that claim to be the layout that is looked for, and the others."""
+        if self.file is not None:
+            return {}, dict(bundles)
+        attached = {
+            source: content
+            for source, content in bundles.items()
+            if isinstance(content, bytes) and claims_layout(content)
+        }
+        return attached, {source: content for source, content in bundles.items() if source not in attached}
+
+    def open(self, attached: Mapping[str, bytes]) -> OpenGate:
         """The layout for one artifact. `attached` has the bundles that claim to hold one, by where they were found."""
         if self.file is not None:
             return OpenGate(gate=self, signed=self.file)
@@ -98,20 +79,20 @@ class LayoutGate:
             return OpenGate(gate=self, signed=no_layout("no layout is attached to the artifact"))
         if len(attached) > MAX_ATTACHED:
             return OpenGate(gate=self, signed=no_layout(f"more than {MAX_ATTACHED} layouts are attached: a flood"))
-        opened = [
-            open_layout(
-                content,
-                self.rule,
-                trust=self.trust,
-                identities=self.identities,
-                keys=self.keys,
-                demands=self.demands,
-                now=now,
-                name=source,
-            )
-            for source, content in attached.items()
-        ]
-        return _choose(self, opened)
+        return _choose(self, [self.verify(content, name=source) for source, content in attached.items()])
+
+    def verify(self, content: bytes, *, name: str) -> SignedLayout:
+        """Whether the bundle `content` of a layout is to be believed, by the policy's keys, demands and clock."""
+        return open_layout(
+            content,
+            self.rule,
+            trust=self.trust,
+            identities=self.rules.identities,
+            keys=tuple(self.rules.identities.keys.values()),
+            demands=self.rules.demands,
+            now=self.rules.clock(),
+            name=name,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +109,20 @@ class OpenGate:
         """Keys that the layout lets do steps: statements may be signed by them, too."""
         return self.signed.layout.keys if self.signed.layout is not None else ()
 
-    def judge(self, evidence: Sequence[Evidence], product: Product) -> Verdict:
+    def judge(self, claims: Sequence[Signed], product: Product) -> Verdict:
         """The verdict on the artifact `product`, from all verified statements about it. Raises nothing."""
         if self.signed.layout is None:
             return self.signed.verdict
+        rules = self.gate.rules
         said = judge_layout(
-            self.signed.layout, evidence, product, self.gate.identities, max_subjects=self.gate.max_subjects
+            self.signed.layout,
+            [
+                Evidence(source=claim.bundle.subject, statement=claim.statement, signatory=claim.identity)
+                for claim in claims
+            ],
+            product,
+            _Reachable(rules),
+            max_subjects=rules.policy.max_subjects,
         )
         return Verdict.of(
             said.subject,
@@ -141,6 +130,20 @@ class OpenGate:
             parts=[self.signed.verdict, *said.parts],
             ignored=[*said.ignored, *self.ignored],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reachable:
+    """The identities of a policy, with what it demands of their commits."""
+
+    judge: PolicyJudge
+
+    @property
+    def rules(self) -> Mapping[str, object]:
+        return self.judge.identities.rules
+
+    def require(self, signatory: Signatory, names: Sequence[str]) -> Sequence[str]:
+        return self.judge.require_identity(signatory, names)
 
 
 def _choose(gate: LayoutGate, opened: Sequence[SignedLayout]) -> OpenGate:
