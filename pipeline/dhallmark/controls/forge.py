@@ -148,9 +148,9 @@ class Forge:
         content[len(content) // 2] ^= 1
         self.layout.blobs[layer] = bytes(content)
 
-    async def attach(self, digest: Digest, bundle: bytes) -> None:
-        """Attach a bundle to the artifact `digest`."""
-        attach_bundle(self.layout, self.layout.manifests[digest], bundle)
+    async def attach(self, digest: Digest, bundle: bytes, *, annotations: Mapping[str, str] | None = None) -> None:
+        """Attach a bundle to the artifact `digest`, with more annotations on its manifest."""
+        attach_bundle(self.layout, self.layout.manifests[digest], bundle, annotations=annotations)
 
     async def list_in_index(self, digest: Digest) -> None:
         """List what is attached to `digest` now in its fallback index, for a registry without the referrers API."""
@@ -182,7 +182,9 @@ class Forge:
             write_atomic(side.working_directory / name, content)
 
 
-def attach_bundle(layout: Layout, subject: Manifest, bundle: bytes) -> Manifest:
+def attach_bundle(
+    layout: Layout, subject: Manifest, bundle: bytes, *, annotations: Mapping[str, str] | None = None
+) -> Manifest:
     """Put `bundle` into `layout` as a referrer of `subject`, as cosign and dhallmark do; gives its manifest."""
     layout.add_blob(EMPTY_CONFIG)
     layout.add_blob(bundle)
@@ -190,7 +192,10 @@ def attach_bundle(layout: Layout, subject: Manifest, bundle: bytes) -> Manifest:
         subject=subject.descriptor,
         artifact_type=BUNDLE_V0_3,
         layer=Descriptor.of(bundle, BUNDLE_V0_3),
-        annotations=bundle_annotations(predicate_type=claimed_type(bundle) or "", created=0),
+        annotations={
+            **bundle_annotations(predicate_type=claimed_type(bundle) or "", created=0),
+            **(annotations or {}),
+        },
     )
     layout.add_manifest(manifest)
     return manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dhallmark.control import Control, Group
-from dhallmark.controls.catalogue import certificate, log, policy, registry, signature, statement
+from dhallmark.controls.catalogue import certificate, log, policy, registry, signature, statement, steps
 from dhallmark.errors import UsageError
 
 CONTROLS: tuple[Control, ...] = (
@@ -13,6 +13,7 @@ CONTROLS: tuple[Control, ...] = (
     *certificate.CONTROLS,
     *log.CONTROLS,
     *statement.CONTROLS,
+    *steps.CONTROLS,
     *policy.CONTROLS,
     *registry.CONTROLS,
 )
