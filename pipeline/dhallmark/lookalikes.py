@@ -9,10 +9,13 @@ wrong, what it does not find is not proven right.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from dhallmark.expressions import Sample, samples
 
 if TYPE_CHECKING:
     import re2
@@ -25,6 +28,8 @@ class Kind(StrEnum):
     """A character where a dot stands: a dot that is not escaped matches any."""
     HOST = "host"
     """Another host, which contains the right one: the expression is not anchored, or its host is open."""
+    SCHEME = "scheme"
+    """The same without TLS: whoever stands between can answer in its name."""
     OWNER = "owner"
     """Another owner of repositories."""
     REPOSITORY = "repository"
@@ -35,12 +40,33 @@ class Kind(StrEnum):
     """Any workflow of the repository."""
     REF = "ref"
     """A ref that whoever may open a pull request can make."""
+    BRANCH = "branch"
+    """A ref whose name begins alike."""
     COMMIT = "commit"
     """Any commit, a fork's among them."""
     ADDRESS = "address"
     """Another e-mail address."""
     ANYBODY = "anybody"
     """A text that has nothing of the identity."""
+
+
+SAYS: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.DOT: "a dot that is not escaped",
+        Kind.HOST: "another host",
+        Kind.SCHEME: "an address without TLS",
+        Kind.OWNER: "another owner",
+        Kind.REPOSITORY: "another repository",
+        Kind.ANY_REPOSITORY: "any repository of the owner",
+        Kind.WORKFLOW: "any workflow of the repository",
+        Kind.REF: "any ref and commit",
+        Kind.BRANCH: "a ref whose name begins alike",
+        Kind.COMMIT: "any commit, a fork's among them",
+        Kind.ADDRESS: "another address",
+        Kind.ANYBODY: "anybody",
+    }
+)
+"""What each kind means that an expression lets in, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +92,10 @@ def lookalikes(identity: str) -> Iterator[Lookalike]:
         return
     scheme, _, rest = identity.partition("://")
     host, slash, path = rest.partition("/")
+    if scheme == "https":
+        yield Lookalike(Kind.SCHEME, f"http://{rest}")
     yield Lookalike(Kind.HOST, f"{scheme}://{host}.stranger.example{slash}{path}")
+    yield Lookalike(Kind.HOST, f"{scheme}://{host}@stranger.example{slash}{path}")
     yield Lookalike(Kind.HOST, f"https://stranger.example/{identity}")
     yield Lookalike(Kind.HOST, f"{scheme}://stranger-{host}{slash}{path}")
     workflow = _WORKFLOW.fullmatch(identity)
@@ -75,6 +104,7 @@ def lookalikes(identity: str) -> Iterator[Lookalike]:
     root, owner, ref = workflow["root"], workflow["owner"], workflow["ref"] or ""
     yield Lookalike(Kind.OWNER, f"{root}/{owner}-stranger/{workflow['path']}{ref}")
     yield Lookalike(Kind.OWNER, f"{root}/stranger/{workflow['path']}{ref}")
+    yield Lookalike(Kind.ADDRESS, f"{owner}@stranger.example")
     yield from _within(root, owner, workflow["path"], ref)
 
 
@@ -101,27 +131,32 @@ def _within(root: str, owner: str, path: str, ref: str) -> Iterator[Lookalike]:
         before = f"{root}/{owner}/{path}"
         yield Lookalike(Kind.REF, f"{before}@refs/pull/1/merge")
         yield Lookalike(Kind.REF, f"{before}@refs/heads/stranger")
+        yield Lookalike(Kind.BRANCH, f"{before}{ref}-stranger")
         yield Lookalike(Kind.COMMIT, f"{before}@{_COMMIT}")
 
 
 def admitted(pattern: str, *, anchored: bool, meant: Sequence[str] = ()) -> tuple[Lookalike, ...]:
-    """The look-alikes that an expression lets in, one of each kind: those of the identities `meant`, or where none is
-    known, of a text that the expression matches.
+    """The look-alikes that an expression lets in, one of each kind: those of the identities `meant`, and of texts that
+    its own structure says it matches.
 
     `anchored` says whether the consumer matches the whole text, as dhallmark does, or any part of it, as Flux, cosign
     and Kyverno do. Raises ValueError where RE2 cannot compile the expression.
     """
     compiled = _compile(pattern)
     matches = compiled.fullmatch if anchored else compiled.search
-    literal = _literal(pattern)
-    goods = [text for text in meant if matches(text)] or [text for text in _samples(literal) if matches(text)][:1]
+    # What somebody means is spelt by him; what a sample was completed with is not.
+    goods = [Sample(text, "1" * len(text)) for text in meant if matches(text)]
+    found_in = samples(pattern)
+    if not anchored:  # whatever follows is let in as well
+        found_in += tuple(sample + Sample(end, "0" * len(end)) for sample in found_in[:1] for end in _ENDS)
+    goods += [sample for sample in found_in if matches(sample.text)]
     found: dict[Kind, Lookalike] = {}
-    for good in goods or [""]:
-        for one in lookalikes(good):
-            # A dot in what was made up to complete a sample is none of the expression's.
-            made_up = one.kind is Kind.DOT and not meant and one.text[: len(literal)] == good[: len(literal)]
-            if one.text not in goods and not made_up and matches(one.text):
-                found.setdefault(one.kind, one)
+    for good in goods or [Sample("", "")]:
+        for one in lookalikes(good.text):
+            if one.text in meant or one.text == good.text or one.kind in found:
+                continue
+            if _is_told(one, good) and matches(one.text):
+                found[one.kind] = one
     if Kind.ANYBODY in found:
         return (found[Kind.ANYBODY],)
     # An open owner lets in every repository, an open repository every workflow: the widest says it all.
@@ -142,70 +177,18 @@ def _compile(pattern: str) -> re2._Regexp[str]:
 
 
 _COVERS: tuple[tuple[Kind, frozenset[Kind]], ...] = (
-    (Kind.OWNER, frozenset({Kind.REPOSITORY, Kind.ANY_REPOSITORY, Kind.WORKFLOW, Kind.REF, Kind.COMMIT})),
-    (Kind.ANY_REPOSITORY, frozenset({Kind.REPOSITORY, Kind.WORKFLOW, Kind.REF, Kind.COMMIT})),
-    (Kind.REF, frozenset({Kind.COMMIT})),
+    (Kind.OWNER, frozenset({Kind.REPOSITORY, Kind.ANY_REPOSITORY, Kind.WORKFLOW, Kind.REF, Kind.BRANCH, Kind.COMMIT})),
+    (Kind.ANY_REPOSITORY, frozenset({Kind.REPOSITORY, Kind.WORKFLOW, Kind.REF, Kind.BRANCH, Kind.COMMIT})),
+    (Kind.REF, frozenset({Kind.BRANCH, Kind.COMMIT})),
 )
-_ENDS = ("/.github/workflows/release.yaml@refs/heads/main", "/release.yaml@refs/heads/main", "@refs/heads/main", "")
 
 
-def _samples(literal: str) -> list[str]:
-    """Texts that an expression with these literal parts may be meant for, the most complete first.
-
-    The caller tries which of them it really matches: this is no parser of RE2, and need not be one.
-    """
-    if "://" not in literal or "@" in literal:
-        return [literal]
-    return [literal.rstrip("/") + end if end.startswith("/") else literal + end for end in _ENDS]
+_ENDS = ("/.github/workflows/release.yaml@refs/heads/main", "/release.yaml@refs/heads/main", "@refs/heads/main")
 
 
-_ELEMENT = re.compile(
-    r"""
-    (?P<anchor>\^|\$|\\[AzbB])
-    | \(\?[:a-zA-Z-]*:? | (?P<open>\() | (?P<close>\))
-    | (?P<any>\.(?:[*+]\??|\{[0-9,]+\}))
-    | \[(?P<class>\^?\]?[^\]]*)\](?P<many>[*+?]\??|\{(?P<count>[0-9]+)[0-9,]*\})?
-    | \\(?P<shorthand>[dDwWsS])(?P<many2>[*+?]|\{(?P<count2>[0-9]+)[0-9,]*\})?
-    | \\(?P<escaped>.)
-    | (?P<quantifier>[*+?]\??|\{[0-9,]+\})
-    | (?P<or>\|)
-    | (?P<char>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_SHORTHANDS = {"d": "1", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
-
-
-def _literal(pattern: str) -> str:
-    """The text of an expression's literal parts; of alternatives, the first."""
-    out: list[str] = []
-    depth, skipped = 0, None
-    for match in _ELEMENT.finditer(pattern):
-        if match["open"] or match[0].startswith("(?"):
-            depth += 1
-            continue
-        if match["close"]:
-            depth -= 1
-            skipped = None if skipped is not None and depth < skipped else skipped
-            continue
-        if skipped is not None:
-            continue
-        if match["or"]:
-            skipped = depth
-        elif match["class"] is not None:
-            out.append(_one_of(match["class"]) * int(match["count"] or 1))
-        elif match["shorthand"]:
-            out.append(_SHORTHANDS[match["shorthand"]] * int(match["count2"] or 1))
-        elif match["any"]:
-            out.append("" if match["any"].startswith(".*") else "x")
-        elif match["escaped"] or match["char"]:
-            out.append(match["escaped"] or match["char"])
-    return "".join(out)
-
-
-def _one_of(members: str) -> str:
-    """A character of a class."""
-    if members.startswith("^"):
-        return next(c for c in "x1-" if c not in members)
-    first = members.replace("\\d", "0").replace("\\w", "a")
-    return first[:1] or "x"
+def _is_told(one: Lookalike, good: Sample) -> bool:
+    """Whether a look-alike says something of the expression: a dot that was chosen to complete a sample does not."""
+    if one.kind is not Kind.DOT:
+        return True
+    place = next(index for index, (a, b) in enumerate(zip(one.text, good.text, strict=True)) if a != b)
+    return good.literal[place] == "1"

@@ -28,6 +28,14 @@ LOOSE = [
     (rf"{_ACME}/\.github/workflows/release\.yaml@.+$", {Kind.REF}),
     (rf"{_ACME}/\.github/workflows/release\.yaml@[0-9a-f]{{40}}$", {Kind.COMMIT}),
     (r"@acme\.example$", {Kind.ADDRESS}),
+    (r"^release@acme.example$", {Kind.DOT}),
+    (rf"{_ACME}/\.github/workflows/release\.yaml@refs/heads/main", {Kind.BRANCH}),
+    (rf"{_ACME}/\.github/workflows/release\.yaml@refs/(heads|tags)/.*$", {Kind.REF}),
+    (rf"{_ACME}/\.github/workflows/release\.yaml@refs/tags/v[0-9].*$", {Kind.BRANCH}),
+    (rf"{_ACME.replace('https', 'https?')}/\.github/workflows/release\.yaml@refs/heads/main$", {Kind.SCHEME}),
+    (r"^https://[^/]+/acme/platform/\.github/workflows/release\.yaml@refs/heads/main$", {Kind.HOST}),
+    # Each alternative is tried: the tight one does not hide the loose one behind it.
+    (rf"{_RELEASE}|^https://gitlab\.com/acme/.*$", {Kind.ANY_REPOSITORY}),
     (r".*", {Kind.ANYBODY}),
     ("", {Kind.ANYBODY}),
 ]

@@ -8,27 +8,15 @@ from dataclasses import replace
 
 from dhallmark.gitops.lint.model import Finding, Fix, Resource, Severity
 from dhallmark.gitops.lint.yamlfile import PLACEHOLDER, Mapping, Scalar
-from dhallmark.lookalikes import Kind, Lookalike, admitted
+from dhallmark.lookalikes import SAYS, Kind, Lookalike, admitted
 
-_OF_ISSUERS = frozenset({Kind.DOT, Kind.HOST, Kind.ANYBODY})
-_WARNED = frozenset({Kind.DOT, Kind.ANY_REPOSITORY, Kind.WORKFLOW})
+_OF_ISSUERS = frozenset({Kind.DOT, Kind.HOST, Kind.SCHEME, Kind.ANYBODY})
+_WARNED = frozenset({Kind.DOT, Kind.ANY_REPOSITORY, Kind.WORKFLOW, Kind.BRANCH})
 """What needs a second mistake, or somebody of the same owner, to be used."""
 _COMMITS = frozenset({Kind.REF, Kind.COMMIT})
 _ONE_COMMIT = re.compile(r"@[0-9a-f]{40}\$?$")
 _SUBSTITUTED = re.compile(r"\$\{[^}]*\}")
 """What Flux's post-build substitution fills in."""
-_SAYS = {
-    Kind.DOT: "a dot that is not escaped",
-    Kind.HOST: "another host",
-    Kind.OWNER: "another owner",
-    Kind.REPOSITORY: "another repository",
-    Kind.ANY_REPOSITORY: "any repository of the owner",
-    Kind.WORKFLOW: "any workflow of the repository",
-    Kind.REF: "any ref and commit",
-    Kind.COMMIT: "any commit, a fork's among them",
-    Kind.ADDRESS: "another address",
-    Kind.ANYBODY: "anybody",
-}
 
 
 def check_matcher(resource: Resource, matcher: Mapping, *, issuer: str, subject: str) -> Iterator[Finding]:
@@ -77,7 +65,7 @@ def _check(resource: Resource, matcher: Mapping, key: str, scalar: Scalar, *, of
 
 def _told(found: list[Lookalike]) -> str:
     first = found[0]
-    kinds = "; ".join(dict.fromkeys(_SAYS[one.kind] for one in found))
+    kinds = "; ".join(dict.fromkeys(SAYS[one.kind] for one in found))
     return f"{kinds}: {first.text or 'an empty text'}"
 
 
