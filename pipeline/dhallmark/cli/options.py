@@ -17,6 +17,15 @@ TokenFile = Annotated[Path | None, Parameter(help="File that holds the OIDC toke
 TokenVariable = Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")]
 TokenDescriptor = Annotated[int | None, Parameter(help="File descriptor to read it from.")]
 Audience = Annotated[str, Parameter(help="The audience that the certificate authority asks for.")]
+KeyReference = Annotated[
+    str | None,
+    Parameter(
+        help="Sign with this key instead of a token: a PEM file, or a pkcs11: URI (RFC 7512). Without a trust config, "
+        "no log and no timestamp authority is asked."
+    ),
+]
+KeyPasswordFile = Annotated[Path | None, Parameter(help="File that holds the key's password, or the token's PIN.")]
+KeyPasswordVariable = Annotated[str | None, Parameter(help="Name of the environment variable that holds it.")]
 BuilderId = Annotated[
     str | None,
     Parameter(help="URI of the builder, as the policy lists it. The CI job's workflow where it is not given."),

@@ -24,6 +24,9 @@ from dhallmark.cli.options import (
     BuilderId,
     BuildFolder,
     ConfigFile,
+    KeyPasswordFile,
+    KeyPasswordVariable,
+    KeyReference,
     MoveTag,
     RegistryCa,
     TokenDescriptor,
@@ -35,6 +38,7 @@ from dhallmark.cli.output import progress, relay
 from dhallmark.cli.plan import plan as write_plan
 from dhallmark.cli.publish import publish as publish_signed
 from dhallmark.cli.result import Result
+from dhallmark.cli.signing import open_signing
 from dhallmark.cli.trust import trust_root
 from dhallmark.config.load import load_config, load_policy
 from dhallmark.config.model import Config
@@ -44,6 +48,7 @@ from dhallmark.digest import Digest
 from dhallmark.errors import ExitCode, UsageError, VerdictError
 from dhallmark.files import write_atomic
 from dhallmark.gitops.tree import TreeChange, update_tree
+from dhallmark.identity import Signatory
 from dhallmark.oci.client import Registry
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.package.package import load_artifacts
@@ -52,14 +57,15 @@ from dhallmark.publish.model import Publication, Published
 from dhallmark.report.assemble import check_commands, control_lines, released
 from dhallmark.report.model import FILE, ControlLine, Released, Report
 from dhallmark.report.table import render
-from dhallmark.sign.signer import SignedRelease, sign_release
-from dhallmark.sign.token import AUDIENCE, TokenSource, choose_source
-from dhallmark.steps.attest import Attested, allow_by
+from dhallmark.sign.signer import CONCURRENCY, SignedRelease
+from dhallmark.sign.token import AUDIENCE
+from dhallmark.steps.attest import Attested
 from dhallmark.steps.attest import attest as attest_release
 from dhallmark.steps.ci import detect_builder
 from dhallmark.steps.provenance import Builder
 from dhallmark.steps.run import run_step
 from dhallmark.verify.artifact import verify_artifact
+from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.trust import TrustRoot
 
 FIRST_CONTROLS = ("S1", "S2", "S6", "C1", "C2", "P1")
@@ -102,6 +108,9 @@ def release(
         Path | None, Parameter(help="A Sigstore trusted_root.json. That of the instance that signs otherwise.")
     ] = None,
     trust_config: TrustConfigFile = None,
+    key: KeyReference = None,
+    key_password_file: KeyPasswordFile = None,
+    key_password_env: KeyPasswordVariable = None,
     token_file: TokenFile = None,
     token_env: TokenVariable = None,
     token_fd: TokenDescriptor = None,
@@ -120,12 +129,12 @@ def release(
 ) -> Result:
     """Do all steps of a release in order, and close with what was made, where it is, and how to check it.
 
-    In a GitHub Actions or GitLab CI job the token is the job's own. The exit code is that of the worst verdict.
+    In a GitHub Actions or GitLab CI job the token is the job's own; --key signs without one. The exit code is that of
+    the worst verdict.
     """
     # Whatever can be known to be wrong is found before anything is done.
     if controls and lab is None:
         raise UsageError("--controls needs a lab that signs the tampered copies", hint="name one with --lab")
-    token = choose_source(file=token_file, variable=token_env, descriptor=token_fd)
     builder = Builder(id=builder_id) if builder_id else detect_builder(os.environ)
     settings = load_config(config)
     root = config.parent
@@ -134,26 +143,53 @@ def release(
         build=build,
         config=settings,
         policy=load_policy(root / settings.policy),
-        trust=trust_root(settings, root=root, trusted_root=trusted_root, trust_config=trust_config),
+        trust=trust_root(
+            settings, root=root, trusted_root=trusted_root, trust_config=trust_config, keyed=key is not None
+        ),
         registry_ca=registry_ca,
     )
     trust = TrustRoot.parse(run.trust)
+    configured = root / settings.signing.trust_config if settings.signing.trust_config else None
+    with open_signing(
+        key=key,
+        key_password_file=key_password_file,
+        key_password_env=key_password_env,
+        token_file=token_file,
+        token_env=token_env,
+        token_fd=token_fd,
+        audience=audience,
+        concurrency=CONCURRENCY,
+    ) as sign:
+        attested = _make(run, builder=builder, allow_dirty=allow_dirty)
+        signed = sign(build, trust_config or configured, run.policy)
+    return _finish(run, attested, signed, trust, deploy=deploy, lab=lab if controls else None, move_tag=move_tag)
 
-    attested = _make(run, builder=builder, allow_dirty=allow_dirty)
-    signed = _sign(run, token=token, trust_config=trust_config, audience=audience)
+
+def _finish(
+    run: _Release,
+    attested: Attested,
+    signed: SignedRelease[Signatory],
+    trust: TrustRoot,
+    *,
+    deploy: Path | None,
+    lab: Path | None,
+    move_tag: bool,
+) -> Result:
+    """From bundles to the closing report. With a `lab`, the controls must pass before anything is promoted."""
+    settings = run.config
     write_atomic(run.trusted_root_file, run.trust)
     publish = partial(
         publish_signed,
-        config=config,
-        build=build,
+        config=run.config_file,
+        build=run.build,
         trusted_root=run.trusted_root_file,
         move_tag=move_tag,
-        registry_ca=registry_ca,
+        registry_ca=run.registry_ca,
     )
     publish(phase="stage")
-    findings = anyio.run(_controls, run, lab) if controls else None
+    findings = anyio.run(_controls, run, lab) if lab is not None else None
     publish(phase="promote")
-    publication = Publication.parse((build / PUBLISHED).read_bytes(), file=str(build / PUBLISHED))
+    publication = Publication.parse((run.build / PUBLISHED).read_bytes(), file=str(run.build / PUBLISHED))
     verified = anyio.run(_verify, run, publication, trust)
     change = _write_tree(run, deploy, trust) if deploy is not None else None
     report = Report(
@@ -167,14 +203,22 @@ def release(
         checks=check_commands(
             publication.artifacts,
             identity=signed.identity,
+            key=_key_file(run.policy, signed.identity),
             policy=run.policy_file,
             trusted_root=run.trusted_root_file,
             tree=deploy,
             plain_http=settings.publish.plain_http,
         ),
     )
-    write_atomic(build / FILE, strictjson.dump(report.to_json()))
+    write_atomic(run.build / FILE, strictjson.dump(report.to_json()))
     return Result(data=report.to_json(), text=render(report), exit_code=report.exit_code)
+
+
+def _key_file(policy: Policy, signer: Signatory) -> Path | None:
+    """The public key of the policy that the release was signed with; None for an identity."""
+    names = [name for name, key in managed_keys(policy).items() if key.identity == signer]
+    found = policy.identities[names[0]].key if names else None
+    return None if found is None else policy.origin.folder / found
 
 
 def _make(run: _Release, *, builder: Builder, allow_dirty: bool) -> Attested:
@@ -189,21 +233,6 @@ def _make(run: _Release, *, builder: Builder, allow_dirty: bool) -> Attested:
     attested = attest_release(config=run.config_file, build=run.build, builder=builder, allow_dirty=allow_dirty)
     listener.done("attest", summary=f"{len(attested.statements)} statements, accepted by the policy")
     return attested
-
-
-def _sign(run: _Release, *, token: TokenSource, trust_config: Path | None, audience: str) -> SignedRelease:
-    configured = run.config.signing.trust_config
-    return anyio.run(
-        partial(
-            sign_release,
-            run.build,
-            token=token,
-            trust_config=trust_config or (run.root / configured if configured else None),
-            audience=audience,
-            allow=allow_by(run.policy),
-            progress=progress(),
-        )
-    )
 
 
 async def _verify(run: _Release, publication: Publication, trust: TrustRoot) -> tuple[Released, ...]:
@@ -233,7 +262,7 @@ def _target(run: _Release, published: Published) -> Target:
     )
 
 
-async def _controls(run: _Release, lab: Path | None) -> tuple[ControlLine, ...]:
+async def _controls(run: _Release, lab: Path) -> tuple[ControlLine, ...]:
     """The first controls, on tampered copies of one staged artifact. Raises VerdictError unless all are refused."""
     from dhallmark.controls.catalogue import select
     from dhallmark.controls.consumers import CONSUMERS

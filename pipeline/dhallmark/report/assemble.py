@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dhallmark.identity import Identity
+from dhallmark.identity import KeyIdentity, Signatory
 from dhallmark.publish.model import Published
 from dhallmark.report.model import Command, ControlLine, Released, VerdictLine
 from dhallmark.verdict import Verdict
@@ -52,13 +52,17 @@ def control_lines(report: ControlsReport) -> tuple[ControlLine, ...]:
 def check_commands(
     published: Sequence[Published],
     *,
-    identity: Identity,
+    identity: Signatory,
+    key: Path | None,
     policy: Path,
     trusted_root: Path,
     tree: Path | None,
     plain_http: bool,
 ) -> tuple[Command, ...]:
-    """Commands that check an artifact of the release, for a reader to run; the first artifact and the first chart."""
+    """Commands that check an artifact of the release, for a reader to run; the first artifact and the first chart.
+
+    `key` is the file of the public key where the release was signed with one.
+    """
     first = published[0]
     chart = next((one for one in published if one.kind != "flux"), None)
     insecure = ["--allow-http-registry"] if plain_http else []
@@ -73,8 +77,8 @@ def check_commands(
         Command(
             purpose="the signature, by an independent verifier",
             command=_shell(
-                "cosign", "verify", *insecure, "--trusted-root", str(trusted_root),
-                "--certificate-oidc-issuer", identity.issuer, "--certificate-identity", identity.subject, first.pinned,
+                "cosign", "verify", *insecure, "--trusted-root", str(trusted_root), *_signer(identity, key),
+                first.pinned,
             ),
         ),
     ]  # fmt: skip
@@ -95,6 +99,12 @@ def check_commands(
         )
         commands.append(Command(purpose="the deploy tree, every file of it", command=_shell(*words)))
     return tuple(commands)
+
+
+def _signer(identity: Signatory, key: Path | None) -> list[str]:
+    if isinstance(identity, KeyIdentity):
+        return ["--key", str(key)]
+    return ["--certificate-oidc-issuer", identity.issuer, "--certificate-identity", identity.subject]
 
 
 def _shell(*words: str) -> str:

@@ -17,7 +17,7 @@ from dhallmark.config.model import Config
 from dhallmark.config.policy import Policy
 from dhallmark.errors import FormatError, InputError, Location, VerdictError
 from dhallmark.files import directory_atomic, write_atomic
-from dhallmark.identity import Identity
+from dhallmark.identity import KeyIdentity, Signatory
 from dhallmark.package.model import Artifacts
 from dhallmark.package.package import load_artifacts
 from dhallmark.render.closure import Closure, load_closure
@@ -137,21 +137,25 @@ def require_accepted(verdict: Verdict) -> None:
         raise VerdictError(worst, hint="nothing was signed; see the policy file, and `dhallmark attest --output json`")
 
 
-def allow_by(policy: Policy) -> Callable[[Identity], None]:
-    """A function that raises VerdictError for an identity that may not sign every kind of statement of the policy."""
+def allow_by(policy: Policy) -> Callable[[Signatory], None]:
+    """A function that raises VerdictError for who may not sign every kind of statement of the policy.
+
+    Raises ConfigError for a key of the policy that cannot be read.
+    """
     from dhallmark.verify.identities import IdentityMatcher
     from dhallmark.verify.refusal import Refusal
 
-    matcher = IdentityMatcher(policy.identities)
+    matcher = IdentityMatcher.of(policy)
 
-    def allow(identity: Identity) -> None:
+    def allow(signatory: Signatory) -> None:
         for rule in policy.statements:
             try:
-                matcher.require(identity, rule.identities)
+                matcher.require(signatory, rule.identities)
             except Refusal as refusal:
+                who = f"key {signatory.fingerprint}" if isinstance(signatory, KeyIdentity) else signatory.subject
                 raise VerdictError(
-                    Verdict.of(identity.subject, checks=[refusal.check("identity")]),
-                    hint="nothing was signed: the policy does not let this identity sign a release",
+                    Verdict.of(who, checks=[refusal.check("identity")]),
+                    hint="nothing was signed: the policy does not let this signer sign a release",
                 ) from refusal
 
     return allow

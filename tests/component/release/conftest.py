@@ -60,7 +60,7 @@ class Project:
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_REPOSITORY": "acme/platform",
             "GITHUB_WORKFLOW_REF": WORKFLOW,
-            "GITHUB_RUN_ID": "1",
+            "GITHUB_RUN_ID": "7000000001",
             "GITHUB_RUN_ATTEMPT": "1",
         }
 
