@@ -51,7 +51,7 @@ lint: ## Type checks and lint
 
 .PHONY: unit
 unit: ## Tests that need nothing but Python
-	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
+	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/unit tests/conformance $(PYTEST_ARGS)
 
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
