@@ -35,8 +35,6 @@ class Kind(StrEnum):
     """An artifact in a registry."""
     TREE = "tree"
     """A deploy tree."""
-    CHART = "chart"
-    """A chart archive, `chart.tgz`."""
     PROJECT = "project"
     """Dhall sources with their `dhallmark.yaml`."""
 

@@ -96,6 +96,16 @@ class Reason(StrEnum):
     POLICY_ROLLBACK = "policy.rollback"
     TRUST_ROOT_UNKNOWN = "trust-root.unknown"
     TRUST_ROOT_STALE = "trust-root.stale"
+
+    # The sources of a release
+    IMPORT_HASH_MISMATCH = "import.hash-mismatch"
+    IMPORT_UNFROZEN = "import.unfrozen"
+    IMPORT_FORBIDDEN = "import.forbidden"
+    IMPORT_CYCLE = "import.cycle"
+    RENDER_INVALID = "render.invalid"
+    RENDER_TOO_LARGE = "render.too-large"
+
+    # Controls
     CONTROL_FAILED = "control.failed"
 
     # Nothing may be concluded
@@ -450,6 +460,28 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "The consumer took more time, memory, processes or disk than a control may have, and was killed.",
             "Find out what it does with that input; give it more time if it is only slow.",
             indeterminate=True,
+        ),
+        Reason.IMPORT_HASH_MISMATCH: ReasonInfo(
+            "An import is not what it was when it was frozen.",
+            "Look at what changed; `dhall freeze` it again only if that is meant.",
+        ),
+        Reason.IMPORT_UNFROZEN: ReasonInfo(
+            "A remote import is not frozen: it may be another one tomorrow.", "Freeze it with `dhall freeze`."
+        ),
+        Reason.IMPORT_FORBIDDEN: ReasonInfo(
+            "An import is from the environment, from outside of the project, or from nowhere.",
+            "Pass values by a file of the project.",
+        ),
+        Reason.IMPORT_CYCLE: ReasonInfo(
+            "Imports lead back to where they began.", "Move what both files need into a third."
+        ),
+        Reason.RENDER_INVALID: ReasonInfo(
+            "The sources cannot be rendered: a type error, a missing file, or no Kubernetes object.",
+            "Run `dhallmark resolve` and `dhallmark render`, which name file and line.",
+        ),
+        Reason.RENDER_TOO_LARGE: ReasonInfo(
+            "The expression takes more memory or time than is allowed when it is normalised.",
+            "Find what grows without bound; a release needs little of either.",
         ),
         Reason.CONTROL_FAILED: ReasonInfo(
             "A consumer did not refuse a mutant, or not for its own reason, or refused the good artifact.",

@@ -29,6 +29,8 @@ OWNER: Final = "control-owner"
 """The identity that may sign layouts."""
 REVIEWER: Final = "control-reviewer"
 """An identity that may do steps, beside who signed the release."""
+LOOK: Final = "control-look"
+"""The inspection of the artifact."""
 _FUNCTIONARY: Final = "control-functionary"
 _FILE: Final = "layout.sigstore.json"
 _DAY: Final = timedelta(days=1)
@@ -103,6 +105,25 @@ class LaidOut:
             bench.forge.beside[_FILE] = bundle
         elif self.attached:
             await bench.forge.attach(digest, bundle)
+
+
+def _with_inspection(body: Json) -> None:
+    body["inspect"] = [
+        {
+            "name": LOOK,
+            "run": ["dhallmark", "inspect", "layer"],
+            "expected_materials": [
+                ["MATCH", "oci/manifest", "WITH", "PRODUCTS", "FROM", PUBLISH],
+                ["ALLOW", "oci/layer"],
+                ["DISALLOW", "*"],
+            ],
+            "expected_products": [["ALLOW", "*"]],
+        }
+    ]
+
+
+INSPECTED: Final = LaidOut(layout=_with_inspection)
+"""A release under a layout that looks into the artifact's layer."""
 
 
 async def _own(bench: Bench) -> Digest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dhallmark.control import Control, Group
-from dhallmark.controls.catalogue import certificate, log, policy, registry, signature, statement, steps
+from dhallmark.controls.catalogue import certificate, chart, gitops, log, policy, registry, signature, statement, steps
 from dhallmark.errors import UsageError
 
 CONTROLS: tuple[Control, ...] = (
@@ -16,6 +16,8 @@ CONTROLS: tuple[Control, ...] = (
     *steps.CONTROLS,
     *policy.CONTROLS,
     *registry.CONTROLS,
+    *gitops.CONTROLS,
+    *chart.CONTROLS,
 )
 
 

@@ -1,15 +1,40 @@
-"""dhallmark about files: deploy trees, chart archives, Dhall projects. No other consumer is asked about these."""
+"""dhallmark about files: deploy trees and Dhall projects. No other consumer is asked about these.
+
+A project is judged by resolving and rendering it, as a release does before anything is signed. What stops it is an
+error with a message, of this package or of the pinned Dhall; it is read into a reason here, and one that is not known
+stays what it is: sources that cannot be rendered.
+"""
 
 from __future__ import annotations
 
-from dhallmark.config.load import load_policy
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dhallmark.config.load import load_config, load_policy
 from dhallmark.control import Kind
 from dhallmark.controls.case import Side
-from dhallmark.errors import Error
+from dhallmark.errors import Error, RenderError
+from dhallmark.plan import make_plan
 from dhallmark.reasons import Reason
+from dhallmark.render.dhall import Limits, find_dhall
+from dhallmark.render.render import render
+from dhallmark.render.resolve import resolve
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.tree import verify_tree
 from dhallmark.verify.trust import TrustRoot
+
+_LIMITS = Limits(seconds=20, memory=768 << 20)
+"""Enough for what a control renders, and little enough to be reached soon."""
+_CAUSES: Sequence[tuple[Reason, re.Pattern[str]]] = (
+    (Reason.IMPORT_HASH_MISMATCH, re.compile(r"\S+: Import integrity check failed\n", re.ASCII)),
+    (Reason.IMPORT_UNFROZEN, re.compile(r"a remote import that is not frozen: ")),
+    (Reason.IMPORT_FORBIDDEN, re.compile(r"an import from the environment: |the import `missing`,")),
+    (Reason.IMPORT_FORBIDDEN, re.compile(r"the import \S+ leaves the project")),
+    (Reason.IMPORT_CYCLE, re.compile(r"\S+: Cyclic import: ")),
+    (Reason.RENDER_TOO_LARGE, re.compile(r"\S+: Dhall needs more than \d+ ")),
+)
 
 
 async def examine_files(kind: Kind, side: Side) -> Verdict:
@@ -17,10 +42,20 @@ async def examine_files(kind: Kind, side: Side) -> Verdict:
     try:
         if kind is Kind.TREE:
             return verify_tree(side.files, load_policy(side.policy), TrustRoot.load(side.trusted_root))
+        return Verdict.of(kind.value, checks=[await _render(side.files)])
     except (Error, OSError) as error:
-        return Verdict.of(kind.value, checks=[_unavailable(str(error))])
-    return Verdict.of(kind.value, checks=[_unavailable(f"nobody judges a {kind.value}")])
+        check = Check(name="consumer", reason=Reason.CONSUMER_UNAVAILABLE, detail=str(error))
+        return Verdict.of(kind.value, checks=[check])
 
 
-def _unavailable(detail: str) -> Check:
-    return Check(name="consumer", reason=Reason.CONSUMER_UNAVAILABLE, detail=detail)
+async def _render(root: Path) -> Check:
+    name = "render"
+    plan = make_plan(load_config(root / "dhallmark.yaml"))
+    with tempfile.TemporaryDirectory(prefix="dhallmark-render-") as build:
+        try:
+            await resolve(plan, root=root, build=Path(build), dhall=await find_dhall(limits=_LIMITS))
+            render(plan, root=root, build=Path(build))
+        except RenderError as error:
+            reason = next((found for found, cause in _CAUSES if cause.match(error.message)), Reason.RENDER_INVALID)
+            return Check(name=name, reason=reason, detail=error.message)
+    return Check(name=name)
