@@ -41,6 +41,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("init", "dhallmark.cli.init:init", _BEGIN, "Write a commented dhallmark.yaml, a policy and a first chart."),
     Command("doctor", "dhallmark.cli.doctor:doctor", _BEGIN, "Say which tools are there and what is missing."),
     Command("schema", "dhallmark.cli.schema:schema", _BEGIN, "Print the JSON Schema of a file, for editors."),
+    Command("policy check", "dhallmark.cli.policy:check", _BEGIN, "Say what a policy lets in that it may not mean to."),
+    Command("policy reference", "dhallmark.cli.policy:reference", _BEGIN, "Print the reference of the policy file."),
+    Command("reasons", "dhallmark.cli.reasons:reasons", _BEGIN, "Say what reason codes mean, and what to do."),
     Command("plan", "dhallmark.cli.plan:plan", _BEGIN, "Show which charts a release is made of."),
     Command("release", "dhallmark.cli.release:release", _STEPS, "Do all of the following, in order."),
     Command("resolve", "dhallmark.cli.resolve:resolve", _STEPS, "Resolve imports and record their closure."),
@@ -55,6 +58,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("step", "dhallmark.cli.step:step", _STEPS, "Run a step and record it as an in-toto link."),
     Command("merge", "dhallmark.cli.merge:merge", _STEPS, "Merge the build directories of shards into one."),
     Command("verify", "dhallmark.cli.verify:verify", _PROOF, "Verify what was published."),
+    Command("layout init", "dhallmark.cli.layout:init", _PROOF, "Write an in-toto layout for a release."),
+    Command("layout sign", "dhallmark.cli.layout:sign", _PROOF, "Sign a layout."),
+    Command("layout show", "dhallmark.cli.layout:show", _PROOF, "Show what a layout says."),
+    Command("layout verify", "dhallmark.cli.layout:verify", _PROOF, "Apply the layout to a build directory."),
+    Command("vsa sign", "dhallmark.cli.vsa:sign", _PROOF, "Sign a verification summary."),
     Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
     Command("report", "dhallmark.cli.report:report", _PROOF, "Show what a release made and what was said of it."),
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
@@ -71,8 +79,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("lab down", "dhallmark.cli.lab:down", _TOOLS, "Stop the lab."),
 )
 _FAMILIES = {
+    "policy": (_BEGIN, "The policy file."),
     "gitops": (_STEPS, "The deploy tree, and any GitOps repository."),
     "image": (_TOOLS, "The CI image."),
+    "layout": (_PROOF, "In-toto layouts: which steps, by whom, with which files."),
+    "vsa": (_PROOF, "Verification summaries."),
     "lab": (_TOOLS, "The local Sigstore and its registries."),
 }
 _DEBUG_ONLY_HINT = "run it again with --debug, and report the traceback"

@@ -1,4 +1,4 @@
-"""The in-toto layout of a release, and the check of its chain.
+"""The in-toto layouts of a release: one for its own key, one for the identities of a policy.
 
 Each step's products must be exactly the materials that the later steps take, in both directions: a material that no
 step made is refused, and so is a product that no later step took (a file added, changed or removed between two steps).
@@ -14,6 +14,7 @@ from typing import Any
 
 from in_toto.models.layout import Layout, Step
 
+from dhallmark import strictjson
 from dhallmark.steps.link import STEPS
 
 
@@ -80,6 +81,62 @@ def make_layout(
         keys={keyid: dict(functionary)},
         expires=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
         readme=readme,
+    )
+
+
+def make_policy_layout(*, identities: Sequence[str], version: int, expires: datetime, readme: str) -> bytes:
+    """The layout, as its owner reviews and signs it, whose steps the policy's `identities` may do; readable JSON.
+
+    Its inspection compares what each chart's layer unpacks to with the folder that `render` made; the files of a Flux
+    artifact are in no link, its archive is (docs/adr/0015-layouts.md).
+    """
+    return strictjson.dump(
+        {
+            "_type": "layout",
+            "version": version,
+            "expires": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "readme": readme,
+            "keys": {},
+            "steps": [
+                {
+                    "_type": "step",
+                    "name": name,
+                    "identities": list(identities),
+                    "pubkeys": [],
+                    "threshold": 1,
+                    "expected_command": [],
+                    "expected_materials": _material_rules(name),
+                    "expected_products": _product_rules(name),
+                }
+                for name in STEPS
+            ],
+            "inspect": [
+                {
+                    "_type": "inspection",
+                    "name": "layer",
+                    "run": ["dhallmark", "inspect", "layer"],
+                    "expected_materials": [["ALLOW", "oci/manifest"], ["ALLOW", "oci/layer"], ["DISALLOW", "*"]],
+                    "expected_products": [
+                        [
+                            "MATCH",
+                            "*",
+                            "IN",
+                            "dir:chart",
+                            "WITH",
+                            "PRODUCTS",
+                            "IN",
+                            "dir:build/render",
+                            "FROM",
+                            "render",
+                        ],
+                        ["ALLOW", "chart/*"],
+                        ["ALLOW", "tree/*"],
+                        ["ALLOW", "dir:tree/*"],
+                        ["DISALLOW", "*"],
+                    ],
+                }
+            ],
+        }
     )
 
 

@@ -11,14 +11,23 @@ from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.protojson import decode_base64
 
 
-def claimed_statement(bundle: bytes) -> Mapping[str, Any]:
-    """What a bundle claims to state, of which nothing is verified. Empty where there is nothing to be read."""
+def claimed_payload(bundle: bytes) -> bytes | None:
+    """The bytes in a bundle's envelope, of which nothing is verified. None where it has none."""
     try:
         body: Any = strictjson.parse(bundle, max_bytes=MAX_BUNDLE_BYTES)
-        payload = strictjson.parse(decode_base64(str(body["dsseEnvelope"]["payload"])))
+        return decode_base64(str(body["dsseEnvelope"]["payload"]))
     except (FormatError, ValueError, KeyError, TypeError):
+        return None
+
+
+def claimed_statement(bundle: bytes) -> Mapping[str, Any]:
+    """What a bundle claims to state. Empty where there is nothing to be read."""
+    payload = claimed_payload(bundle)
+    try:
+        claimed = strictjson.parse(payload) if payload is not None else None
+    except FormatError:
         return {}
-    return payload if isinstance(payload, dict) else {}
+    return claimed if isinstance(claimed, dict) else {}
 
 
 def claimed_type(bundle: bytes) -> str | None:
