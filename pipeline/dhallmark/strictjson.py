@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from dhallmark.errors import FormatError
@@ -15,6 +16,11 @@ from dhallmark.errors import FormatError
 MAX_DEPTH = 64
 MAX_BYTES = 64 * 1024 * 1024
 _MAX_INTEGER_DIGITS = 40
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escaped half of a character; the text itself is UTF-8, which has none."""
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string, or one that does not end."""
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
@@ -33,7 +39,7 @@ def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> 
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: {error}") from error
-    if "\\u" in text:
+    if _SURROGATE.search(text):
         _refuse_surrogates(value, what=what)
     return value
 
@@ -56,11 +62,13 @@ def _real(digits: str) -> float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:100]!r} stands twice in one object")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key[:100]!r} stands twice in one object")
+            seen.add(key)
     return found
 
 
@@ -72,23 +80,12 @@ _DECODER = json.JSONDecoder(
 def _check_depth(text: str, *, what: str) -> None:
     """Refuse nesting before the parser recurses into it. Brackets inside strings do not count."""
     depth = 0
-    in_string = False
-    escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        if bracket in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise FormatError(f"{what}: nested deeper than {MAX_DEPTH}")
-        elif character in "]}":
+        else:
             depth -= 1
 
 
