@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -65,14 +64,9 @@ def _require_files(policy: Policy, content: bytes, *, file: str) -> None:
     wanted.append((("layout", "file"), policy.layout.file if policy.layout else None))
     missing = [(place, name) for place, name in wanted if name and not (policy.origin.folder / name).is_file()]
     if missing:
-        positions = strictyaml.parse(content, file=file).positions
+        document = strictyaml.parse(content, file=file)
         first, *others = [
-            ConfigError(
-                f"there is no file {name!r} beside the policy",
-                where=Location(
-                    file=file, line=positions[place].line, column=positions[place].column, field=_dotted(place)
-                ),
-            )
+            ConfigError(f"there is no file {name!r} beside the policy", where=document.location(place, file=file))
             for place, name in missing
         ]
         raise ConfigError(first.message, where=first.where, others=tuple(others))
@@ -112,7 +106,8 @@ def _parse(content: bytes, model: type[_M], *, file: str) -> _M:
 
 def _explain(detail: ErrorDetails, model: type[Model], document: strictyaml.Document, *, file: str) -> ConfigError:
     """One of pydantic's findings in the user's terms."""
-    path = _known_part(tuple(detail["loc"]), document.positions)
+    # pydantic adds `[key]` and names of union members.
+    path = document.nearest(tuple(detail["loc"]))
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         path, message = tuple(detail["loc"][:-1]), f"{detail['loc'][-1]!r} is missing"
@@ -125,9 +120,7 @@ def _explain(detail: ErrorDetails, model: type[Model], document: strictyaml.Docu
         message = "unknown key"
     elif detail["type"] == "string_pattern_mismatch":
         message = f"{detail['input']!r} is not allowed here"
-    position = document.positions.get(path) or document.positions[_known_part(path, document.positions)]
-    where = Location(file=file, line=position.line, column=position.column, field=_dotted(path) or None)
-    return ConfigError(message, where=where, hint=_hint(detail, model))
+    return ConfigError(message, where=document.location(path, file=file), hint=_hint(detail, model))
 
 
 def _hint(detail: ErrorDetails, model: type[Model]) -> str | None:
@@ -165,23 +158,9 @@ def _pattern_hints() -> dict[str, str]:
     return {**found, registry: "host and port alone, such as registry.example or 127.0.0.1:5000; no scheme, no path"}
 
 
-def _known_part(path: strictyaml.Path, positions: Mapping[strictyaml.Path, strictyaml.Position]) -> strictyaml.Path:
-    """The longest beginning of `path` that stands in the file; pydantic adds `[key]` and names of union members."""
-    while path not in positions:
-        path = path[:-1]
-    return path
-
-
 def _steps(dotted: str) -> strictyaml.Path:
     """`statements[0].identities` as the steps that lead there."""
     return tuple(int(match[1]) if match[1] else match[2] for match in re.finditer(r"\[(\d+)\]|([\w-]+)", dotted))
-
-
-def _dotted(path: strictyaml.Path) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
 
 
 def _type_at(kind: Any, path: tuple[int | str, ...]) -> Any:  # noqa: ANN401 - an annotation may be anything

@@ -49,6 +49,25 @@ class Document:
     positions: Mapping[Path, Position]
     """Of the key, for a value in a mapping; of the item, in a list; of the first line, for `()`."""
 
+    def nearest(self, path: Path) -> Path:
+        """The longest beginning of `path` that stands in the text."""
+        while path not in self.positions:
+            path = path[:-1]
+        return path
+
+    def location(self, path: Path, *, file: str) -> Location:
+        """Where `path` stands, or what is nearest to it; the field is told as it was asked for."""
+        position = self.positions[self.nearest(path)]
+        return Location(file=file, line=position.line, column=position.column, field=dotted(path) or None)
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it, such as `statements[0].identities`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
 
 def parse(content: bytes, *, file: str) -> Document:
     """Read `content`. Raises ConfigError with line and column, and nothing else."""
