@@ -69,7 +69,8 @@ def enter_namespaces() -> None:
 def enter_root(at: Path, *, case: Path, configuration: Path | None, programs: Sequence[Path], scratch: int) -> None:
     """Make a new root at the empty folder `at` and change to it. Called in the first process of the PID namespace.
 
-    It has the system's programs and libraries, this Python with its packages, the folders `programs`, `case` as /case,
+    It has the system's programs and libraries, this Python with its packages, the folders `programs` (of a `bin` the
+    `lib` beside it, too: that is where relocated programs have what they are linked with), `case` as /case,
     the file `configuration` as /configuration, and `scratch` bytes to write in /tmp. Raises ToolError.
     """
     _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
@@ -79,7 +80,8 @@ def enter_root(at: Path, *, case: Path, configuration: Path | None, programs: Se
         _make_folder(at / place.relative_to("/"))
         _mount_memory(at / place.relative_to("/"), size=size, mode=mode)
     bound: list[Path] = []
-    for path in (*map(Path, _SYSTEM), *_python(), *programs):
+    libraries = [folder.parent / "lib" for folder in programs if folder.name == "bin"]
+    for path in (*map(Path, _SYSTEM), *_python(), *programs, *libraries):
         if not path.exists() or any(path.is_relative_to(other) for other in bound):
             continue
         bound.append(path)

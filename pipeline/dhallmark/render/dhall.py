@@ -196,7 +196,10 @@ async def _run(
 
 
 def _restrict(pid: int, limits: Limits) -> None:
-    for kind, value in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, limits.file)):
+    for kind, wanted in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, limits.file)):
+        # A tighter bound of whoever started this process stays: raising it would be refused.
+        most = resource.getrlimit(kind)[1]
+        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         try:
             resource.prlimit(pid, kind, (value, value))
         except ProcessLookupError:
