@@ -7,14 +7,14 @@ could not be read is `indeterminate`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
 import anyio.to_thread
 
-from dhallmark.config.policy import Policy
+from dhallmark.config.policy import Format, Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, RegistryError
@@ -26,6 +26,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.judge import Evidence, Judge, claimed_type
 from dhallmark.verify.layouts.layer import Layer, read_layer
+from dhallmark.verify.legacy import LegacySignature, legacy_layers
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import ArtifactFacts
 from dhallmark.verify.trust import TrustRoot
@@ -61,22 +62,33 @@ async def examine(
     _, path = split_repository(repository)
     subject = f"{repository}@{digest}"
     judge = Judge(policy, trust)
-    return judge.judge(await gather(store, path, digest, subject=subject, name=name, unpack=judge.needs_layer))
+    return judge.judge(
+        await gather(store, path, digest, subject=subject, name=name, unpack=judge.needs_layer, formats=policy.formats)
+    )
 
 
 async def gather(
-    store: Store, repository: str, digest: Digest, *, subject: str, name: str, unpack: bool = False
+    store: Store,
+    repository: str,
+    digest: Digest,
+    *,
+    subject: str,
+    name: str,
+    unpack: bool = False,
+    formats: Collection[Format] = (Format.BUNDLE,),
 ) -> Evidence:
     """What there is about the artifact `digest` in `repository` (without its registry) of `store`.
 
     `subject` is what the verdict will be on; `name` the artifact's in its statements. With `unpack`, what the one layer
-    holds is told, too, for a layout that inspects it. Raises nothing but cancellation.
+    holds is told, too, for a layout that inspects it. `formats` are those of signatures that count; others are not
+    read. Raises nothing but cancellation.
     """
     examination = _Examination(store, repository, digest)
     checks: list[Check] = []
     archive: Digest | None = None
     layer: Layer | None = None
     found: Mapping[str, bytes | Verdict] = {}
+    legacy: Mapping[str, LegacySignature] = {}
     with anyio.move_on_after(MAX_SECONDS) as scope:
         check, manifest = await examination.manifest()
         checks.append(check)
@@ -86,14 +98,20 @@ async def gather(
             if unpack and archive is not None:
                 check, layer = await examination.layer(archive)
                 checks.append(check)
-            check, found = await examination.bundles()
-            checks.append(check)
+            beside = False
+            if Format.LEGACY in formats:
+                check, legacy = await examination.legacy(alone=Format.BUNDLE not in formats)
+                checks.append(check)
+                beside = bool(legacy) or check.reason is not None
+            if Format.BUNDLE in formats:
+                check, found = await examination.bundles(beside=beside)
+                checks.append(check)
     if scope.cancelled_caught:
         detail = f"the registry did not serve all of it in {MAX_SECONDS:.0f} s"
         checks.append(Check(name="registry.time", reason=Reason.REGISTRY_UNAVAILABLE, detail=detail))
         return Evidence(subject=subject, checks=tuple(checks))
     facts = ArtifactFacts(name=name, digest=digest, archive=archive)
-    return Evidence(subject=subject, checks=tuple(checks), facts=facts, bundles=found, layer=layer)
+    return Evidence(subject=subject, checks=tuple(checks), facts=facts, bundles=found, legacy=legacy, layer=layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +179,35 @@ class _Examination:
         """Read a blob for its digest's sake, and let it go."""
         await self.store.get_blob(self.repository, digest)
 
-    async def bundles(self) -> tuple[Check, Mapping[str, bytes | Verdict]]:
+    async def legacy(self, *, alone: bool) -> tuple[Check, Mapping[str, LegacySignature]]:
+        """Every signature at cosign's legacy tags. Where no other format counts (`alone`), there must be one."""
+        name = "registry.legacy"
+        try:
+            layers = legacy_layers(await self.store.legacy(self.repository, self.digest))
+            # The same document may be signed by many.
+            sizes = {layer.digest: layer.size for layer in layers}
+            total = sum(sizes.values())
+            if total > MAX_BUNDLES_BYTES:
+                detail = f"legacy signatures of {total} bytes; at most {MAX_BUNDLES_BYTES} are read"
+                return Check(name=name, reason=Reason.REGISTRY_LISTING_INCOMPLETE, detail=detail), {}
+            fetch = [partial(self.store.get_blob, self.repository, one, max_bytes=sizes[one]) for one in sizes]
+            contents = dict(zip(sizes, await concurrently(fetch, limit=_CONCURRENCY), strict=True))
+        except (RegistryError, StoreError, FormatError) as error:
+            return _failure(name, error, digest_mismatch=Reason.REGISTRY_LISTING_INCOMPLETE), {}
+        if alone and not layers:
+            return Check(name=name, reason=Reason.SIGNATURE_NONE, detail="cosign's legacy tags hold no signature"), {}
+        found = {
+            f"legacy {layer.digest} #{index}": LegacySignature(
+                media_type=layer.media_type, annotations=layer.annotations, content=contents[layer.digest]
+            )
+            for index, layer in enumerate(layers)
+        }
+        return Check(name=name, evidence={"signatures": str(len(found))}), found
+
+    async def bundles(self, *, beside: bool = False) -> tuple[Check, Mapping[str, bytes | Verdict]]:
         """Every bundle attached, by the digest of the manifest that attaches it, or the verdict where it has none.
 
+        There may be none where signatures of another format stand `beside` them, or could not be read.
         A referrer that is listed and cannot be fetched leaves the listing incomplete: it may be a failed test result.
         """
         name = "registry.listing"
@@ -186,11 +230,10 @@ class _Examination:
             for descriptor, content in zip(listing.descriptors, read, strict=True)
             if content is not None
         }
-        if not found and listing.legacy:
-            detail = "signed in cosign's legacy format only, which this verifier does not read"
-            return Check(name=name, reason=Reason.FORMAT_UNSUPPORTED, detail=detail), {}
-        if not found:
+        if not found and not beside:
             detail = f"the {listing.source} lists {len(listing.descriptors)} referrers, none of them a Sigstore bundle"
+            if listing.legacy:
+                detail += "; what is at cosign's legacy tags does not count by the policy's `formats`"
             return Check(name=name, reason=Reason.SIGNATURE_NONE, detail=detail), {}
         return Check(name=name, evidence={"source": listing.source, "bundles": str(len(found))}), found
 

@@ -16,6 +16,7 @@ from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage
 from dhallmark.verify.layouts.gate import LayoutGate
 from dhallmark.verify.layouts.inspections import Product
 from dhallmark.verify.layouts.layer import Layer
+from dhallmark.verify.legacy import LegacySignature, claimed_legacy_type
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.trust import TrustRoot
 
@@ -34,6 +35,8 @@ class Evidence:
     """What the bundles must be about; None where the artifact could not be read."""
     bundles: Mapping[str, bytes | Verdict] = field(default_factory=dict)
     """Each bundle by where it was found, or the verdict on one that could not be read."""
+    legacy: Mapping[str, LegacySignature] = field(default_factory=dict)
+    """Each signature in cosign's older format by where it was found, where the policy allows them."""
     layer: Layer | None = None
     """What the artifact's one layer holds, where it was read (`Judge.needs_layer`)."""
 
@@ -60,7 +63,7 @@ class Judge:
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on what was gathered. Never raises."""
         facts = evidence.facts
-        if facts is None or not evidence.bundles:
+        if facts is None or not (evidence.bundles or evidence.legacy):
             return Verdict.of(evidence.subject, checks=evidence.checks)
         layout, bundles = None, evidence.bundles
         if self._layout is not None:
@@ -81,6 +84,13 @@ class Judge:
                 ignored.append(_layout_unasked(source))
             else:
                 broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
+        for source, signature in evidence.legacy.items():
+            result = self._rules.examine_legacy(signature, name=source)
+            claim = claim_of(result)
+            if claim is not None:
+                claims.append(claim)
+            else:
+                broken.append(Broken(verdict=result.verdict, predicate_type=claimed_legacy_type(signature)))
         judgement = self._rules.judge(claims, facts, broken=broken)
         parts = list(judgement.rules)
         if layout is not None:

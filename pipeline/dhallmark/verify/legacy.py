@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from cryptography.x509 import Certificate, load_pem_x509_certificate
@@ -45,6 +46,7 @@ _CRITICAL_TYPE: Final = "cosign container image signature"
 _SIGNATURE: Final = "dev.cosignproject.cosign/signature"
 _CERTIFICATE: Final = "dev.sigstore.cosign/certificate"
 _BUNDLE: Final = "dev.sigstore.cosign/bundle"
+_PREDICATE_TYPE: Final = "predicateType"
 _TIMESTAMP: Final = "dev.sigstore.cosign/rfc3161timestamp"
 _MAX_INTEGER: Final = 2**63 - 1
 
@@ -78,11 +80,12 @@ def legacy_layers(manifests: Sequence[Manifest]) -> tuple[Descriptor, ...]:
 
 def verify_legacy(
     legacy: LegacySignature,
-    trust: TrustRoot,
+    trust: TrustRoot | None,
     *,
     name: str,
     keys: Sequence[ManagedKey] = (),
     demands: Demands = Demands(),  # noqa: B008  (frozen)
+    now: datetime | None = None,
 ) -> BundleResult:
     """Verify a signature in the older format. Any content gives a result; nothing is raised.
 
@@ -101,11 +104,19 @@ def verify_legacy(
             keys=chosen,
             demands=wanted,
             message=legacy.content if is_message else None,
+            now=now,
         )
         for chosen in candidates or [[]]
     ]
     result = max(results, key=_progress)
     return _with_statement(result, legacy) if is_message else result
+
+
+def claimed_legacy_type(legacy: LegacySignature) -> str | None:
+    """The predicate type that a layer claims to hold, for explaining; never for deciding. None where there is none."""
+    if legacy.media_type == SIMPLE_SIGNING:
+        return COSIGN_SIGN_V1
+    return legacy.annotations.get(_PREDICATE_TYPE)
 
 
 def _progress(result: BundleResult) -> tuple[bool, bool]:

@@ -28,6 +28,7 @@ from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.identities import IdentityMatcher, evidence_of
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.legacy import LegacySignature, verify_legacy
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
 from dhallmark.verify.signers import count_signers
@@ -135,6 +136,17 @@ class PolicyJudge:
             keys=(*self._matcher.keys.values(), *keys),
             demands=self._demands,
             message=message,
+            now=self.clock(),
+        )
+
+    def examine_legacy(self, legacy: LegacySignature, *, name: str) -> BundleResult:
+        """As `examine`, for a signature in cosign's older format."""
+        return verify_legacy(
+            legacy,
+            self.trust,
+            name=name,
+            keys=tuple(self._matcher.keys.values()),
+            demands=self._demands,
             now=self.clock(),
         )
 

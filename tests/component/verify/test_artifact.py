@@ -132,7 +132,7 @@ def test_another_instances_trust_root_refuses(release: Release) -> None:
     assert verdict.reasons == {Reason.CERTIFICATE_UNTRUSTED}
 
 
-def test_a_legacy_signature_alone_is_not_taken_for_none(release: Release) -> None:
+def test_a_legacy_signature_alone_does_not_count_where_the_policy_does_not_say_so(release: Release) -> None:
     if release.host == release.lab.registry:
         pytest.skip("the referrers API is there: nobody looks for tags")
     target = copy(release, "legacy")
@@ -144,7 +144,8 @@ def test_a_legacy_signature_alone_is_not_taken_for_none(release: Release) -> Non
 
     release.use(sign_the_old_way)
     verdict = judge(release, target)
-    assert (verdict.outcome, verdict.reason) == (Outcome.INDETERMINATE, Reason.FORMAT_UNSUPPORTED)
+    assert (verdict.outcome, verdict.reason) == (Outcome.REJECTED, Reason.SIGNATURE_NONE)
+    assert any("legacy tags" in check.detail for check in verdict.checks)
 
 
 def test_a_tag_is_resolved_once_and_looked_at_again(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
