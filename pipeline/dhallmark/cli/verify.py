@@ -20,6 +20,7 @@ def verify(
     ref: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     tree: Path | None = None,
     policy: Path = Path("policy.yaml"),
+    minimum_policy: int = 0,
     trusted_root: Path,
     subject_name: str = "",
     plain_http: Annotated[bool, Parameter(negative="")] = False,
@@ -38,6 +39,8 @@ def verify(
         Folder of a deploy tree.
     policy
         The policy file.
+    minimum_policy
+        The least `version` that the policy must have: an older one is not to be put back.
     trusted_root
         A Sigstore trusted_root.json. Nothing is downloaded.
     subject_name
@@ -65,7 +68,7 @@ def verify(
         raise UsageError("nothing to verify", hint="give --ref or --tree")
     if subject_name and len(ref) != 1:
         raise UsageError("--subject-name goes with exactly one --ref")
-    rules, trust = load_policy(policy), TrustRoot.load(trusted_root)
+    rules, trust = load_policy(policy, minimum_version=minimum_policy), TrustRoot.load(trusted_root)
 
     async def main() -> list[Verdict]:
         return [
