@@ -26,6 +26,7 @@ def lint(
     fix: Annotated[bool, Parameter(negative="")] = False,
     report: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     rules: Annotated[bool, Parameter(negative="")] = False,
+    markdown: Annotated[bool, Parameter(negative="")] = False,
 ) -> Result:
     """Find sources that are not verified, verification that is not in force, and identities that admit strangers.
 
@@ -53,6 +54,8 @@ def lint(
         or html.
     rules
         Print the rules, and look at nothing.
+    markdown
+        With --rules: print the page that docs/lint.md holds.
     """
     from dhallmark.gitops.lint.baseline import Baseline
     from dhallmark.gitops.lint.document import lint_document
@@ -61,7 +64,7 @@ def lint(
     from dhallmark.report.formats import Wanted, write_reports
 
     if rules:
-        return _rules()
+        return _rules(markdown=markdown)
     wanted = [Wanted.parse(one) for one in report]
     if write_baseline and baseline is None:
         raise UsageError("--write-baseline needs a file", hint="name it with --baseline")
@@ -80,10 +83,11 @@ def lint(
     return Result(data=document.data, text=document.text, exit_code=ExitCode.REJECTED if failed else ExitCode.OK)
 
 
-def _rules() -> Result:
+def _rules(*, markdown: bool) -> Result:
     from rich.table import Table
 
     from dhallmark.gitops.lint.catalogue import RULES
+    from dhallmark.gitops.lint.page import page
 
     table = Table("rule", "severity", "finds", "what to do", box=None, pad_edge=False)
     for name, info in RULES.items():
@@ -103,5 +107,5 @@ def _rules() -> Result:
                 for name, info in RULES.items()
             ],
         },
-        text=table,
+        text=page() if markdown else table,
     )

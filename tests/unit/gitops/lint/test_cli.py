@@ -148,3 +148,9 @@ def test_the_rules_are_listed() -> None:
     assert listed.exit_code is ExitCode.OK
     assert isinstance(listed.data["rules"], list)
     assert {"rule", "severity", "title", "why", "fix", "control"} == set(listed.data["rules"][0])
+
+
+def test_the_page_of_the_rules_is_the_one_that_is_published() -> None:
+    published = Path(__file__).parents[4] / "docs" / "lint.md"
+    text = lint(rules=True, markdown=True).text
+    assert published.read_text("utf-8") == text, "run: dhallmark gitops lint --rules --markdown > docs/lint.md"
