@@ -72,7 +72,7 @@ def controls(
     group
         Groups of the controls to run.
     consumer
-        The consumers to ask. All that a control says something about where this is not given.
+        The consumers to ask, by name, or as NAME=PROGRAM. dhallmark and cosign where this is not given.
     report
         FORMAT=FILE, several times if need be: write the report to a file, too, as text, json, junit, sarif, markdown
         or html.
@@ -82,7 +82,7 @@ def controls(
     import anyio
 
     from dhallmark.controls.catalogue import select
-    from dhallmark.controls.consumers import CONSUMERS, make_consumer
+    from dhallmark.controls.consumers import BUILT_IN, make_consumer
     from dhallmark.controls.document import controls_document
     from dhallmark.controls.run import run_controls
     from dhallmark.errors import UsageError
@@ -113,7 +113,7 @@ def controls(
 
         async def judge() -> Report:
             return await run_controls(
-                folder, controls=chosen, consumers=consumer or tuple(CONSUMERS), progress=progress()
+                folder, controls=chosen, consumers=consumer or BUILT_IN, progress=progress()
             )
 
         found = anyio.run(judge)

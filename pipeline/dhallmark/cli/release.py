@@ -52,6 +52,7 @@ from dhallmark.identity import Signatory
 from dhallmark.oci.client import Registry
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.package.package import load_artifacts
+from dhallmark.publish.bundles import AttachedLayout
 from dhallmark.publish.model import FILE as PUBLISHED
 from dhallmark.publish.model import Publication, Published
 from dhallmark.report.assemble import check_commands, control_lines, released
@@ -138,6 +139,8 @@ def release(
     builder = Builder(id=builder_id) if builder_id else detect_builder(os.environ)
     settings = load_config(config)
     root = config.parent
+    if settings.publish.layout is not None:
+        AttachedLayout.read(root, settings.publish.layout)
     run = _Release(
         config_file=config,
         build=build,
@@ -265,7 +268,7 @@ def _target(run: _Release, published: Published) -> Target:
 async def _controls(run: _Release, lab: Path) -> tuple[ControlLine, ...]:
     """The first controls, on tampered copies of one staged artifact. Raises VerdictError unless all are refused."""
     from dhallmark.controls.catalogue import select
-    from dhallmark.controls.consumers import CONSUMERS
+    from dhallmark.controls.consumers import BUILT_IN
     from dhallmark.controls.prepare import prepare_controls
     from dhallmark.controls.run import run_controls
 
@@ -283,7 +286,7 @@ async def _controls(run: _Release, lab: Path) -> tuple[ControlLine, ...]:
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
         prepared = Path(folder) / "prepared"
         await prepare_controls(staged, chosen, into=prepared, lab=lab, registry_ca=run.registry_ca, progress=progress())
-        report = await run_controls(prepared, controls=chosen, consumers=tuple(CONSUMERS), progress=progress())
+        report = await run_controls(prepared, controls=chosen, consumers=BUILT_IN, progress=progress())
     if report.exit_code is not ExitCode.OK:
         raise VerdictError(report.verdict(), hint="nothing was promoted; read what each consumer said")
     return control_lines(report)

@@ -17,7 +17,7 @@ import pytest
 import dhallmark
 from dhallmark.controls.case import read_index
 from dhallmark.controls.catalogue import CONTROLS, select
-from dhallmark.controls.consumers import CONSUMERS
+from dhallmark.controls.consumers import BUILT_IN
 from dhallmark.controls.limits import Limits
 from dhallmark.controls.prepare import prepare_controls
 from dhallmark.controls.report import Report, Status
@@ -46,7 +46,7 @@ def prepared(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def judge(
-    prepared: Path, *ids: str, consumers: tuple[str, ...] = tuple(CONSUMERS), limits: Limits | None = None
+    prepared: Path, *ids: str, consumers: tuple[str, ...] = BUILT_IN, limits: Limits | None = None
 ) -> Report:
     async def main() -> Report:
         return await run_controls(prepared, controls=select(only=ids), consumers=consumers, limits=limits)

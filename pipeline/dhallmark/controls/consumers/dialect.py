@@ -8,15 +8,20 @@ that stands here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from dhallmark.reasons import Reason
+from dhallmark.reasons import CATALOGUE, Reason
 
 DHALLMARK: Final = "dhallmark"
 COSIGN: Final = "cosign"
 COSIGN_ATTESTATION: Final = "cosign-attestation"
+COSIGN_2: Final = "cosign2"
+FLUX_1_8: Final = "flux-1.8"
+FLUX_1_9: Final = "flux-1.9"
+KYVERNO: Final = "kyverno"
+SIGSTORE_PYTHON: Final = "sigstore-python"
 
 Blind = Mapping[Reason, str]
 """Reasons that a consumer never gives, each with a sentence on why it cannot see the flaw."""
@@ -31,13 +36,79 @@ class Dialect:
     blind: Blind = field(default_factory=dict)
 
 
-_NO_LAYER = "cosign checks the manifest's digest and never reads the layer: whoever pulls it must compare it"
-_TYPE_BLIND = "`cosign verify` takes any signed statement for a signature: it does not look at the predicate type"
+def _named(*beginnings: str) -> tuple[Reason, ...]:
+    return tuple(
+        reason for reason in Reason if reason.value.startswith(beginnings) and not CATALOGUE[reason].indeterminate
+    )
+
+
+_CONTENT: Final = _named(
+    "artifact.content",
+    "statement.predicate",
+    "statement.threshold",
+    "subject.name",
+    "subject.extra",
+    "provenance.",
+    "source.",
+    "version.",
+    "step.",
+    "layout.",
+    "test-result.",
+    "summary.",
+)
+"""What only those see who read what a statement says."""
+_TIME: Final = _named("freshness.", "policy.", "trust-root.")
+_FINER_IDENTITY: Final = _named("identity.extension", "identity.subject-kind")
+
+
+def _all(reasons: Iterable[Reason], why: str) -> dict[Reason, str]:
+    return dict.fromkeys(reasons, why)
+
+
+def _never_compares(consumer: str) -> dict[Reason, str]:
+    """What no consumer but dhallmark looks at."""
+    return {
+        **_all(_TIME, f"{consumer} takes a signature of any age, by any policy and trust root that it is given"),
+        **_all(_FINER_IDENTITY, f"{consumer} compares the issuer and the subject alone"),
+    }
+
+
+def _type_blind(consumer: str) -> dict[Reason, str]:
+    """A consumer for which every signed statement is a signature."""
+    why = f"{consumer} takes any statement that this identity signed about the digest, whatever it says"
+    return {**_never_compares(consumer), **_all((*_CONTENT, Reason.STATEMENT_MISSING), why)}
+
+
+def _content_blind(consumer: str) -> dict[Reason, str]:
+    """A consumer that asks for predicate types, and reads no further."""
+    why = f"{consumer} asks for a statement of the type, and does not read what it says"
+    return {**_never_compares(consumer), **_all(_CONTENT, why)}
+
+
+def _layer_blind(consumer: str) -> dict[Reason, str]:
+    why = f"{consumer} checks the manifest's digest and never reads the layer: whoever pulls it must compare it"
+    return {Reason.ARTIFACT_DIGEST_MISMATCH: why}
+
+
+_SIGSTORE_GO: Final = {
+    # "leaf certificate verification failed", whatever it was.
+    Reason.CERTIFICATE_OUTSIDE_VALIDITY: Reason.CERTIFICATE_UNTRUSTED,
+    # The origin is the name of the key that the checkpoint's signature is looked up by.
+    Reason.LOG_ORIGIN: Reason.LOG_CHECKPOINT,
+    # Rekor v2's entry is made anew from the bundle, so another entry is not in the tree.
+    Reason.LOG_ENTRY_MISMATCH: Reason.LOG_INCLUSION,
+}
+"""Where sigstore-go has one message for several causes."""
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     DHALLMARK: Dialect(),
-    COSIGN: Dialect(
-        blind={Reason.ARTIFACT_DIGEST_MISMATCH: _NO_LAYER, Reason.STATEMENT_MISSING: _TYPE_BLIND},
+    COSIGN: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _type_blind("`cosign verify`")),
+    COSIGN_ATTESTATION: Dialect(
+        coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _content_blind("`cosign verify-attestation`")
     ),
-    COSIGN_ATTESTATION: Dialect(blind={Reason.ARTIFACT_DIGEST_MISMATCH: _NO_LAYER}),
+    COSIGN_2: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _type_blind("`cosign verify`")),
+    FLUX_1_8: Dialect(coarse=_SIGSTORE_GO, blind=_type_blind("Flux")),
+    FLUX_1_9: Dialect(coarse=_SIGSTORE_GO, blind=_type_blind("Flux")),
+    KYVERNO: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("Kyverno") | _content_blind("the policy for Kyverno")),
+    SIGSTORE_PYTHON: Dialect(blind=_layer_blind("sigstore-python") | _content_blind("a program with sigstore-python")),
 }
