@@ -248,7 +248,8 @@ class Policy(Model):
     evidence: EvidenceRule = EvidenceRule()
     """How much log and time each signature must bring along."""
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = (Format.BUNDLE,)
-    """How signatures may be stored in a registry. cosign's legacy format binds neither predicate type nor name."""
+    """How signatures may be stored in a registry. A `.sig` of cosign's legacy format counts as the statement
+    `https://sigstore.dev/cosign/sign/v1` about the artifact that it names, an `.att` as the statement in it."""
     trust_root: TrustRootRule | None = None
     """Which trust roots are believed. Any that is given where this is not."""
     max_subjects: Annotated[int, Field(ge=1, le=1024)] = 1024
