@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import BasicConstraints, Certificate, ExtendedKeyUsage, ExtensionNotFound, KeyUsage
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Store
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
 
 from dhallmark.errors import FormatError
 from dhallmark.verify.period import Period
@@ -28,6 +28,13 @@ class Role(Enum):
     """Certificates."""
     STAMPING = 1
     """Timestamps: only the certificates above it issue others."""
+
+
+# webpki's policy wants clientAuth; Fulcio's certificates have codeSigning, which is a check of its own.
+_CA, _LEAF = (
+    policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
+    for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,9 @@ class Authority:
         return Key.of(self.chain[0].public_key())
 
     @cached_property
-    def store(self) -> Store:
-        """The issuing certificate, for the validation of what it issued."""
-        return Store([self.chain[0]])
+    def issued(self) -> PolicyBuilder:
+        """The validation of what the first certificate issued; it wants a time."""
+        return PolicyBuilder().store(Store([self.chain[0]])).extension_policies(ca_policy=_CA, ee_policy=_LEAF)
 
     @cached_property
     def key_hash(self) -> bytes:

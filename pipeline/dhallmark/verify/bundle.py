@@ -33,7 +33,7 @@ from dhallmark.digest import Digest
 from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
 from dhallmark.statement import PAYLOAD_TYPE, DigestAlgorithmError, Statement
-from dhallmark.verdict import Outcome, Verdict
+from dhallmark.verdict import Verdict
 from dhallmark.verify import body, certificate, keys, log, sct, timestamps
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.keys import ManagedKey
@@ -146,7 +146,7 @@ def verify_parts(
     if bundle is not None and found is not None:
         found.verify(bundle, keys, message)
     verdict = Verdict.of(name, checks=run.checks)
-    if found is None or verdict.outcome is not Outcome.ACCEPTED:
+    if found is None or not run.passed:
         return BundleResult(verdict=verdict, statement=None, identity=None, times=())
     return BundleResult(
         verdict=verdict,
@@ -246,16 +246,21 @@ class _Verification:
 
     def _verify_certificate(self, leaf: Certificate) -> None:
         run, times, trust = self.run, self.times, self.trust
+        extensions = run.step("certificate.extensions", lambda: certificate.read_extensions(leaf))
         if trust is not None and times:
             run.step("certificate.validity", lambda: certificate.verify_validity(leaf, times))
             authority = run.step("certificate.chain", lambda: certificate.find_authority(leaf, times, trust))
-            if authority is not None:
+            if authority is not None and extensions is not None:
+                least = self.demands.scts
                 run.step(
                     "certificate.sct",
-                    lambda: sct.verify_embedded_scts(leaf, authority.key_hash, trust, least=self.demands.scts),
+                    lambda: sct.verify_embedded_scts(leaf, extensions, authority.key_hash, trust, least=least),
                 )
-        run.step("certificate.profile", lambda: certificate.verify_profile(leaf))
-        self.identity = run.step("certificate.identity", lambda: certificate.read_identity(leaf), seen=_show_identity)
+        if extensions is not None:
+            run.step("certificate.profile", lambda: certificate.verify_profile(extensions))
+            self.identity = run.step(
+                "certificate.identity", lambda: certificate.read_identity(leaf, extensions), seen=_show_identity
+            )
 
     def _verify_key(self, managed: ManagedKey) -> None:
         self.run.step("key.validity", lambda: _require_valid_key(managed, self.times))

@@ -5,15 +5,17 @@ Source: RFC 5280, Fulcio's docs/certificate-specification.md and docs/oid-info.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from typing import TypeVar
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import (
     BasicConstraints,
     Certificate,
     ExtendedKeyUsage,
-    ExtensionNotFound,
+    ExtensionType,
     KeyUsage,
     ObjectIdentifier,
     OtherName,
@@ -23,7 +25,6 @@ from cryptography.x509 import (
     UnrecognizedExtension,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder
 
 from dhallmark.identity import EXTENSION_OIDS, Identity, SubjectKind
 from dhallmark.reasons import Reason
@@ -84,59 +85,62 @@ def _verify_issued(certificate: Certificate, authority: Authority) -> None:
     """
     if authority.flaw is not None:
         raise Refusal(Reason.CERTIFICATE_UNTRUSTED, authority.flaw)
-    verifier = (
-        PolicyBuilder()
-        .store(authority.store)
-        .time(certificate.not_valid_before_utc)
-        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
-        .build_client_verifier()
-    )
-    verifier.verify(certificate, [])
+    authority.issued.time(certificate.not_valid_before_utc).build_client_verifier().verify(certificate, [])
 
 
-# webpki's policy wants clientAuth; Fulcio's certificates have codeSigning, which `verify_profile` demands.
-_CA_POLICY, _LEAF_POLICY = (
-    policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
-    for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
-)
+Extensions = Mapping[ObjectIdentifier, ExtensionType]
+"""What stands in a certificate's extensions, by their ids."""
+E = TypeVar("E", bound=ExtensionType)
 
 
-def verify_profile(certificate: Certificate) -> None:
+def read_extensions(certificate: Certificate) -> Extensions:
+    """The extensions of a certificate, which the checks below share. Refuses malformed ones, and two alike."""
+    with border(Reason.CERTIFICATE_PROFILE, "certificate"):
+        return {extension.oid: extension.value for extension in certificate.extensions}
+
+
+def find_extension(extensions: Extensions, kind: type[E]) -> E | None:
+    """The extension of that kind. None where there is none."""
+    value = extensions.get(kind.oid)
+    return value if isinstance(value, kind) else None
+
+
+def verify_profile(extensions: Extensions) -> None:
     """Refuse a certificate that is not an end entity's for code signing."""
-    with border(Reason.CERTIFICATE_PROFILE, "certificate"):
-        extensions = certificate.extensions
-        if not extensions.get_extension_for_class(KeyUsage).value.digital_signature:
-            raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate's key may not make signatures")
-        if ExtendedKeyUsageOID.CODE_SIGNING not in extensions.get_extension_for_class(ExtendedKeyUsage).value:
-            raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate's key may not sign code")
-        try:
-            constraints = extensions.get_extension_for_class(BasicConstraints).value
-        except ExtensionNotFound:
-            return
-        if constraints.ca:
-            raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate is an authority's")
+    usage = find_extension(extensions, KeyUsage)
+    if usage is None or not usage.digital_signature:
+        raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate's key may not make signatures")
+    purposes = find_extension(extensions, ExtendedKeyUsage)
+    if purposes is None or ExtendedKeyUsageOID.CODE_SIGNING not in purposes:
+        raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate's key may not sign code")
+    constraints = find_extension(extensions, BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise Refusal(Reason.CERTIFICATE_PROFILE, "the certificate is an authority's")
 
 
-def read_identity(certificate: Certificate) -> Identity:
-    """Who the certificate says its owner is. Refuses one that says nothing, or two things."""
+def read_identity(certificate: Certificate, extensions: Extensions | None = None) -> Identity:
+    """Who the certificate says its owner is. Refuses one that says nothing, or two things.
+
+    `extensions` are the certificate's, where they were read before.
+    """
     with border(Reason.CERTIFICATE_PROFILE, "certificate"):
-        subject, kind = _subject(certificate)
+        found = read_extensions(certificate) if extensions is None else extensions
+        subject, kind = _subject(found)
         return Identity(
-            issuer=_issuer(certificate),
+            issuer=_issuer(found),
             subject=subject,
             subject_kind=kind,
-            extensions={
-                name: value
-                for name, oid in EXTENSION_OIDS.items()
-                if (value := _text(certificate, ObjectIdentifier(oid))) is not None
-            },
+            extensions={name: value for name, oid in _NAMED.items() if (value := _text(found, oid)) is not None},
         )
 
 
-def _issuer(certificate: Certificate) -> str:
-    legacy = _extension(certificate, _ISSUER_V1)
+_NAMED = MappingProxyType({name: ObjectIdentifier(oid) for name, oid in EXTENSION_OIDS.items()})
+
+
+def _issuer(extensions: Extensions) -> str:
+    legacy = _content(extensions, _ISSUER_V1)
     # The older extension holds the bare text, the newer one a DER UTF8String. Fulcio writes both.
-    found = {text for text in (_text(certificate, _ISSUER_V2), legacy and legacy.decode()) if text}
+    found = {text for text in (_text(extensions, _ISSUER_V2), legacy and legacy.decode()) if text}
     if len(found) != 1:
         raise Refusal(
             Reason.CERTIFICATE_PROFILE, "the certificate needs exactly one OIDC issuer", found=str(len(found))
@@ -144,8 +148,8 @@ def _issuer(certificate: Certificate) -> str:
     return found.pop()
 
 
-def _subject(certificate: Certificate) -> tuple[str, SubjectKind]:
-    names = list(certificate.extensions.get_extension_for_class(SubjectAlternativeName).value)
+def _subject(extensions: Extensions) -> tuple[str, SubjectKind]:
+    names = list(find_extension(extensions, SubjectAlternativeName) or ())
     if len(names) != 1:
         raise Refusal(
             Reason.CERTIFICATE_PROFILE, "the certificate needs exactly one alternative name", found=str(len(names))
@@ -160,15 +164,14 @@ def _subject(certificate: Certificate) -> tuple[str, SubjectKind]:
     raise Refusal(Reason.CERTIFICATE_PROFILE, f"an alternative name of an unknown kind: {type(name).__name__}")
 
 
-def _text(certificate: Certificate, oid: ObjectIdentifier) -> str | None:
-    content = _extension(certificate, oid)
+def _text(extensions: Extensions, oid: ObjectIdentifier) -> str | None:
+    content = _content(extensions, oid)
     return None if content is None else asn1.decode_der(str, content)
 
 
-def _extension(certificate: Certificate, oid: ObjectIdentifier) -> bytes | None:
-    try:
-        value = certificate.extensions.get_extension_for_oid(oid).value
-    except ExtensionNotFound:
+def _content(extensions: Extensions, oid: ObjectIdentifier) -> bytes | None:
+    value = extensions.get(oid)
+    if value is None:
         return None
     if not isinstance(value, UnrecognizedExtension):
         raise Refusal(Reason.CERTIFICATE_PROFILE, f"the extension {oid.dotted_string} is not Fulcio's")

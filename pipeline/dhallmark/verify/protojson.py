@@ -117,16 +117,18 @@ def timestamp(parent: Message, name: str, path: str) -> datetime | None:
 
 
 def decode_base64(text: str) -> bytes:
-    """Base64 of either alphabet, padded or not, with no other character in it. Raises ValueError."""
-    if not _BASE64.fullmatch(text):
-        raise ValueError("not base64")
-    size = len(text)
-    if size % 4:
-        bare = text.rstrip("=")
-        if len(bare) != size or size % 4 == 1:
-            raise ValueError("not base64")
-        text = bare + "=" * (-size % 4)
-    if "-" in text or "_" in text:
-        text = text.replace("-", "+").replace("_", "/")
-    # Strict: padding stands at the end alone. Bits that stand for nothing are ignored, as protobuf does.
-    return a2b_base64(text, strict_mode=True)
+    """Base64 of either alphabet, padded or not, with no other character in it. Raises ValueError.
+
+    Bits that stand for nothing are ignored, as protobuf does.
+    """
+    try:
+        # Strict: no other character, and padding stands at the end alone. What is not padded has to be tried again.
+        return a2b_base64(text, strict_mode=True)
+    except ValueError:
+        if not _BASE64.fullmatch(text) or (text.endswith("=") and len(text) % 4):
+            raise ValueError("not base64") from None
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return a2b_base64(bare + "=" * (-len(bare) % 4), strict_mode=True)
+    except ValueError:
+        raise ValueError("not base64") from None

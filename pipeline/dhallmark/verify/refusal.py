@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 
 from dhallmark.errors import FormatError
 from dhallmark.reasons import Reason
@@ -32,18 +32,27 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
-@contextmanager
-def border(reason: Reason, what: str) -> Iterator[None]:
+class border:  # noqa: N801  (used as the verb that it is)
     """Turn whatever a library raises over hostile input into a refusal for `reason`.
 
-    The libraries below (cryptography, rfc3161-client, sigstore, pydantic) document no closed set of exceptions for
-    malformed input, and any input must give a verdict; so this is the one place that catches them all.
+    The libraries below (cryptography, asn1, google-re2, json) document no closed set of exceptions for malformed input,
+    and any input must give a verdict; so this is the one place that catches them all.
     """
-    try:
-        yield
-    except Refusal:
-        raise
-    except FormatError as error:
-        raise Refusal(reason, error.message) from error
-    except Exception as error:
-        raise Refusal(reason, f"{what}: {str(error) or type(error).__name__}") from error
+
+    __slots__ = ("reason", "what")
+
+    def __init__(self, reason: Reason, what: str) -> None:
+        self.reason = reason
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Refusal) or not isinstance(error, Exception):
+            return
+        if isinstance(error, FormatError):
+            raise Refusal(self.reason, error.message) from error
+        raise Refusal(self.reason, f"{self.what}: {str(error) or type(error).__name__}") from error

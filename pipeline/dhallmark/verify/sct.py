@@ -5,12 +5,12 @@ Source: RFC 6962, sections 3.2 and 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509 import Certificate, ExtensionNotFound, PrecertificateSignedCertificateTimestamps
+from cryptography.x509 import Certificate, PrecertificateSignedCertificateTimestamps
 from cryptography.x509.certificate_transparency import (
     LogEntryType,
     SignatureAlgorithm,
@@ -18,6 +18,7 @@ from cryptography.x509.certificate_transparency import (
 )
 
 from dhallmark.reasons import Reason
+from dhallmark.verify.certificate import Extensions, find_extension
 from dhallmark.verify.refusal import Refusal, border
 from dhallmark.verify.trust import Log, TrustRoot
 
@@ -27,7 +28,9 @@ _TREE_SIGNED = b"\x00\x00"
 _PRECERTIFICATE = (1).to_bytes(2, "big")
 
 
-def verify_embedded_scts(certificate: Certificate, issuer_key_hash: bytes, trust: TrustRoot, *, least: int) -> int:
+def verify_embedded_scts(
+    certificate: Certificate, extensions: Extensions, issuer_key_hash: bytes, trust: TrustRoot, *, least: int
+) -> int:
     """How many trusted CT logs have promised to publish the certificate; refused where it is less than `least` (C17).
 
     A promise of a log that is not trusted counts for nothing, one that a trusted log did not make is a forgery, and two
@@ -35,7 +38,7 @@ def verify_embedded_scts(certificate: Certificate, issuer_key_hash: bytes, trust
     """
     with border(Reason.CERTIFICATE_SCT, "SCT"):
         promised = set()
-        for sct in _embedded(certificate):
+        for sct in _embedded(extensions):
             log = trust.ct_logs.get(sct.log_id)
             if log is not None:
                 _verify(sct, certificate, issuer_key_hash, log)
@@ -50,11 +53,8 @@ def verify_embedded_scts(certificate: Certificate, issuer_key_hash: bytes, trust
         return len(promised)
 
 
-def _embedded(certificate: Certificate) -> Iterable[SignedCertificateTimestamp]:
-    try:
-        found = list(certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value)
-    except ExtensionNotFound:
-        return ()
+def _embedded(extensions: Extensions) -> Sequence[SignedCertificateTimestamp]:
+    found = list(find_extension(extensions, PrecertificateSignedCertificateTimestamps) or ())
     if len(found) > MAX_SCTS:
         raise Refusal(Reason.CERTIFICATE_SCT, "too many SCTs", expected=str(MAX_SCTS), found=str(len(found)))
     return found

@@ -32,10 +32,10 @@ _HASHES: dict[ObjectIdentifier, HashAlgorithm] = {
     ObjectIdentifier("2.16.840.1.101.3.4.2.2"): SHA384(),
     ObjectIdentifier("2.16.840.1.101.3.4.2.3"): SHA512(),
 }
-_ECDSA: dict[ObjectIdentifier, HashAlgorithm] = {
-    ObjectIdentifier("1.2.840.10045.4.3.2"): SHA256(),
-    ObjectIdentifier("1.2.840.10045.4.3.3"): SHA384(),
-    ObjectIdentifier("1.2.840.10045.4.3.4"): SHA512(),
+_ECDSA: dict[ObjectIdentifier, ec.ECDSA] = {
+    ObjectIdentifier("1.2.840.10045.4.3.2"): ec.ECDSA(SHA256()),
+    ObjectIdentifier("1.2.840.10045.4.3.3"): ec.ECDSA(SHA384()),
+    ObjectIdentifier("1.2.840.10045.4.3.4"): ec.ECDSA(SHA512()),
 }
 _RSA: dict[ObjectIdentifier, HashAlgorithm | None] = {
     ObjectIdentifier("1.2.840.113549.1.1.1"): None,  # the hash is the digest algorithm's
@@ -210,7 +210,7 @@ class Token:
 
     def is_of(self, content: bytes) -> bool:
         """True where it is `content` that the authority saw."""
-        return hashlib.new(self.hash.name, content).digest() == self.imprint
+        return _digest(self.hash, content) == self.imprint
 
     def verify(self, key: Key) -> None:
         """Raises InvalidSignature unless the owner of `key` signed it; FormatError for a scheme that is not read."""
@@ -221,7 +221,7 @@ class Token:
         content = self.info
         if isinstance(signer, _Signer):
             attributes = bytes(signer.attributes.data)
-            _check_attributes(attributes, digest=hashlib.new(algorithm.name, self.info).digest())
+            _check_attributes(attributes, digest=_digest(algorithm, self.info))
             content = _der(_SET_TAG, attributes)  # what is signed has the tag of a set (RFC 5652, section 5.4)
         _verify(key, signer.signature, content, signer.algorithm.algorithm, algorithm)
 
@@ -266,13 +266,20 @@ def _verify(
 ) -> None:
     public = key.public
     if isinstance(public, ec.EllipticCurvePublicKey) and scheme in _ECDSA:
-        public.verify(signature, content, ec.ECDSA(_ECDSA[scheme]))
+        public.verify(signature, content, _ECDSA[scheme])
     elif isinstance(public, rsa.RSAPublicKey) and scheme in _RSA:
         public.verify(signature, content, padding.PKCS1v15(), _RSA[scheme] or digest_algorithm)
     elif isinstance(public, ed25519.Ed25519PublicKey) and scheme == _ED25519:
         public.verify(signature, content)
     else:
         raise FormatError(f"the timestamp's signature is of a kind that does not fit: {scheme.dotted_string}")
+
+
+def _digest(algorithm: HashAlgorithm, content: bytes) -> bytes:
+    return _DIGESTS[algorithm.name](content).digest()
+
+
+_DIGESTS = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 
 def _der(tag: bytes, content: bytes) -> bytes:
