@@ -13,14 +13,19 @@ from dhallmark.gitops.lint.yamlfile import Mapping, Scalar
 
 _DEFAULT_NAME = "flux-system"
 """Name of the source that flux-operator makes where `sync.name` does not say otherwise: that of the namespace."""
+_CHART_VALUES = ("spec", "values", "instance")
+"""Where the values of flux-operator's `flux-instance` chart hold the spec of the instance."""
 _KSAIL_PATH = ("spec", "workload", "flux", "verify")
 
 
 def check_instance(resource: Resource, *, flux: Flux) -> Iterator[Finding]:
     """Rules about a FluxInstance: the source that it makes is unverified unless its patches say otherwise."""
-    if not resource.is_a(model.FLUX_OPERATOR, "FluxInstance"):
+    if resource.is_a(model.FLUX_OPERATOR, "FluxInstance"):
+        yield from check_keys(resource, flux=flux)
+    elif resource.is_a(model.FLUX_HELM, "HelmRelease") and resource.node.mapping(*_CHART_VALUES, "sync") is not None:
+        resource = _of_chart(resource)
+    else:
         return
-    yield from check_keys(resource, flux=flux)
     url = resource.node.text("spec", "sync", "url")
     if resource.node.text("spec", "sync", "kind") != "OCIRepository" or not url:
         return
@@ -53,6 +58,13 @@ def check_instance(resource: Resource, *, flux: Flux) -> Iterator[Finding]:
     else:
         for one in (*check_keys(made, flux=flux), *check_verify(made, "spec", "verify")):
             yield _moved(one, resource)
+
+
+def _of_chart(release: Resource) -> Resource:
+    """The FluxInstance that the chart of that name makes of its values."""
+    spec = release.node.mapping(*_CHART_VALUES) or Mapping(release.node.line)
+    node = Mapping(release.node.line, {"spec": spec}, {"spec": release.node.line_of(*_CHART_VALUES)})
+    return Resource(model.FLUX_OPERATOR, "v1", "FluxInstance", release.name, release.namespace, release.file, node)
 
 
 def _source(resource: Resource, url: str) -> Resource:

@@ -270,6 +270,15 @@ MISTAKES = [
         found=("verify.two-matchers f.yaml:19",),
     ),
     Mistake(
+        name="an instance made by its chart, without a patch",
+        files={
+            "h.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: flux}\nspec:\n"
+            "  chartRef: {kind: OCIRepository, name: flux}\n  values:\n    instance:\n      sync:\n"
+            "        kind: OCIRepository\n        url: oci://ghcr.io/acme/platform\n"
+        },
+        found=("source.unverified h.yaml:10",),
+    ),
+    Mistake(
         name="KSail's verify at another place",
         files={
             "ksail.yaml": "apiVersion: ksail.io/v1alpha1\nkind: Cluster\nspec:\n  cluster: {gitOpsEngine: Flux}\n"
