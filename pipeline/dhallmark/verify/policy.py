@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from dhallmark.config.policy import Policy, SignatureRule, StatementRule
+from dhallmark.config.review import Advice, loose_expressions
+from dhallmark.config.strictyaml import dotted
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
@@ -98,11 +100,13 @@ class PolicyJudge:
     _matcher: IdentityMatcher = field(init=False)
     _ancestry: Ancestry = field(init=False)
     _demands: Demands = field(init=False)
+    _warnings: tuple[Check, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_matcher", IdentityMatcher.of(self.policy))
         object.__setattr__(self, "_ancestry", Ancestry(self.policy.origin.folder))
         object.__setattr__(self, "_demands", demands(self.policy))
+        object.__setattr__(self, "_warnings", tuple(_warn(advice) for advice in loose_expressions(self.policy)))
 
     @property
     def identities(self) -> IdentityMatcher:
@@ -208,8 +212,9 @@ class PolicyJudge:
         return tuple(run.checks)
 
     def _standing(self, run: Run, *, signed: bool) -> None:
-        """Whether the policy and the trust root still stand."""
+        """Whether the policy and the trust root still stand, and which of its identities are loose."""
         now = self.clock()
+        run.checks += self._warnings
         if self.policy.expires is not None:
             run.step("policy.expires", lambda: standing.require_current(self.policy, now))
         if self.policy.origin.minimum_version:
@@ -366,6 +371,15 @@ class PolicyJudge:
             if isinstance(claim, Signed) and not self._matcher.knows(claim.identity):
                 continue
             run.step("test-result", lambda statement=statement: results.require_not_failed(statement))  # type: ignore[misc]
+
+
+def _warn(advice: Advice) -> Check:
+    """A check that passed, and says what the policy lets in: a warning is no verdict."""
+    return Check(
+        name="policy.identities",
+        detail=f"{dotted(advice.field)} {advice.message}; {advice.hint}",
+        evidence={"admitted": advice.example},
+    )
 
 
 def _decide(subject: str, tried: Sequence[_Tried], threshold: int) -> tuple[Verdict, list[Verdict]]:

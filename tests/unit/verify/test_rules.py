@@ -245,6 +245,18 @@ def test_the_trust_root_must_be_one_that_the_policy_accepts() -> None:
     assert judge(policy, unsigned).outcome is Outcome.ACCEPTED
 
 
+def test_a_loose_identity_is_told_and_changes_no_verdict() -> None:
+    loose = {"issuer": ISSUER, "subjectRegExp": r"https://git\.test/.*"}
+    verdict = judge(
+        make_policy({"identities": ["loose"]}, identities={"loose": loose}), [signed(statement(COSIGN_SIGN_V1))]
+    )
+    assert verdict.outcome is Outcome.ACCEPTED
+    (warning,) = [check for check in verdict.walk() if check.name == "policy.identities"]
+    assert warning.detail.startswith("identities.loose.subjectRegExp admits ")
+    assert warning.evidence["admitted"].startswith("https://git.test/")
+    assert not [check for check in judge(make_policy(), []).walk() if check.name == "policy.identities"]
+
+
 SIGNATURE: dict[str, object] = {"statements": [], "signature": {"identities": ["ann"]}}
 
 
