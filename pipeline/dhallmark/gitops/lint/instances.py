@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dhallmark.gitops.lint import model
 from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.lint.model import Finding, Resource
-from dhallmark.gitops.lint.patches import PatchError, apply, patches_of
+from dhallmark.gitops.lint.patches import Patch, PatchError, apply, patches_of
 from dhallmark.gitops.lint.sources import check_keys, check_verify, finding, unverified
 from dhallmark.gitops.lint.yamlfile import Mapping, Scalar
 
@@ -30,34 +30,37 @@ def check_instance(resource: Resource, *, flux: Flux) -> Iterator[Finding]:
     if resource.node.text("spec", "sync", "kind") != "OCIRepository" or not url:
         return
     made = _source(resource, url)
-    items = resource.node.items_of("spec", "kustomize", "patches")
-    for patch in patches_of(items, file=resource.file, files={}):
+    findings: list[Finding] = []
+    for patch in patches_of(resource.node.items_of("spec", "kustomize", "patches"), file=resource.file, files={}):
         if isinstance(patch, PatchError):
-            yield _at("patch.unreadable", resource, patch.line, patch.message)
-            continue
-        if not patch.selector.selects(made):
-            if patch.about_verification or patch.selector.kind == "OCIRepository":
-                yield _at(
-                    "patch.misses",
-                    resource,
-                    patch.target_line or patch.line,
-                    f"the source is {made.subject}, not {patch.selector}",
-                )
-            continue
-        before = made.node.get("spec", "verify") is not None
-        try:
-            changed = apply(patch, made)
-        except PatchError as error:
-            yield _at("patch.unreadable", resource, patch.line, error.message)
-            continue
-        if changed is None or (before and changed.node.get("spec", "verify") is None):
-            yield _at("patch.undone", resource, patch.line, "this patch removes `spec.verify`")
-        made = changed or made
+            findings.append(_at("patch.unreadable", resource, patch.line, patch.message))
+        else:
+            made = _patched(made, patch, resource, findings)
+    yield from findings
     if made.node.mapping("spec", "verify") is None:
         yield unverified(resource, url, "spec", "sync", "url")
     else:
         for one in (*check_keys(made, flux=flux), *check_verify(made, "spec", "verify")):
             yield _moved(one, resource)
+
+
+def _patched(made: Resource, patch: Patch, resource: Resource, findings: list[Finding]) -> Resource:
+    """The source after one patch of the instance's; what is wrong with the patch is added to `findings`."""
+    if not patch.selector.selects(made):
+        if patch.about_verification or patch.selector.kind == made.kind:
+            line = patch.target_line or patch.line
+            said = f"the source is {made.subject}, not {patch.selector}"
+            findings.append(_at("patch.misses", resource, line, said))
+        return made
+    try:
+        changed = apply(patch, made)
+    except PatchError as error:
+        findings.append(_at("patch.unreadable", resource, patch.line, error.message))
+        return made
+    verified = made.node.get("spec", "verify") is not None
+    if changed is None or (verified and changed.node.get("spec", "verify") is None):
+        findings.append(_at("patch.undone", resource, patch.line, "this patch removes `spec.verify`"))
+    return changed or made
 
 
 def _of_chart(release: Resource) -> Resource:
