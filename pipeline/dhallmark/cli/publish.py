@@ -24,6 +24,7 @@ from dhallmark.digest import Digest
 from dhallmark.oci.client import Registry
 from dhallmark.package.model import Artifacts
 from dhallmark.package.package import load_artifacts
+from dhallmark.publish.bundles import AttachedLayout
 from dhallmark.publish.model import Publication
 from dhallmark.publish.publish import Verify, promote, stage
 from dhallmark.publish.publish import publish as publish_all
@@ -57,6 +58,8 @@ def publish(
     trust = TrustRoot.parse(trust_root(settings, root=config.parent, trusted_root=trusted_root))
     verify = _verifier(load_policy(config.parent / settings.policy), trust)
     artifacts = load_artifacts(build)
+    attached = settings.publish.layout
+    layout = AttachedLayout.read(config.parent, attached) if attached is not None else None
 
     async def run() -> Publication | None:
         place = settings.publish
@@ -67,6 +70,7 @@ def publish(
                 publish=place,
                 registry=registry,
                 verify=verify,
+                layout=layout,
                 move_tag=move_tag,
                 progress=progress(),
             )

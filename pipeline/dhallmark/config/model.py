@@ -98,6 +98,8 @@ class Publish(Model):
     """Prefix of the staging repositories; nothing that deploys may read them."""
     plain_http: bool = False
     """True for a registry without TLS; meant for the lab."""
+    layout: RelativePath | None = None
+    """A signed in-toto layout that is attached to every artifact. Needed where the policy's `layout` names no file."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

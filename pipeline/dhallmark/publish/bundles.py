@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dhallmark import strictjson
-from dhallmark.errors import FormatError
+from dhallmark.errors import FormatError, Location
 from dhallmark.oci.descriptor import BUNDLE_V0_3, Attachment, bundle_annotations
 from dhallmark.package.model import Artifact
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement
@@ -38,6 +38,39 @@ class SignedBundle:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AttachedLayout:
+    """A signed layout, as it is attached beside the statements. Nothing here verifies it."""
+
+    path: str
+    """As `dhallmark.yaml` names it."""
+    content: bytes
+
+    def attachment(self, *, created: int) -> Attachment:
+        """How it is attached: as a bundle without a predicate type; `created` in seconds since 1970."""
+        annotations = bundle_annotations(predicate_type="", created=created)
+        return Attachment(
+            artifact_type=BUNDLE_V0_3,
+            layer=self.content,
+            annotations={name: value for name, value in annotations.items() if value},
+        )
+
+    @classmethod
+    def read(cls, root: Path, name: str) -> AttachedLayout:
+        """The layout `name` of the project in `root`. Raises FormatError for a file that is none."""
+        where = Location(file=name)
+        hint = "`dhallmark layout sign` writes one"
+        try:
+            content = (root / name).read_bytes()
+        except OSError as error:
+            raise FormatError(f"the layout cannot be read: {error.strerror}", where=where, hint=hint) from error
+        payload = _payload(strictjson.parse(content, what=name), name=name)
+        body = strictjson.parse(payload, what=name)
+        if not isinstance(body, dict) or body.get("_type") != "layout":
+            raise FormatError("the bundle holds no layout", where=where, hint=hint)
+        return cls(name, content)
+
+
 def read_bundles(build: Path, artifact: Artifact) -> list[SignedBundle]:
     """The bundles of `artifact`: its own, then the links that all artifacts of the release share.
 
@@ -63,9 +96,11 @@ def read_bundle(path: Path, build: Path) -> SignedBundle:
     """The bundle in the file `path`, which lies below `build`. Raises FormatError for anything else."""
     name = path.relative_to(build).as_posix()
     content = path.read_bytes()
-    body: Any = strictjson.parse(content, what=name)
+    return SignedBundle(name, content, Statement.parse(_payload(strictjson.parse(content, what=name), name=name)))
+
+
+def _payload(body: Any, *, name: str) -> bytes:  # noqa: ANN401 - JSON of any shape
     try:
-        payload = base64.b64decode(body["dsseEnvelope"]["payload"], validate=True)
+        return base64.b64decode(body["dsseEnvelope"]["payload"], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise FormatError(f"{name} is no bundle of a DSSE envelope", hint=_HINT) from error
-    return SignedBundle(name, content, Statement.parse(payload))

@@ -31,7 +31,7 @@ from dhallmark.oci.descriptor import Attachment, Manifest
 from dhallmark.package.model import Artifact, Artifacts
 from dhallmark.package.package import materials_attachment
 from dhallmark.progress import Progress, Silent
-from dhallmark.publish.bundles import SignedBundle, read_bundles
+from dhallmark.publish.bundles import AttachedLayout, SignedBundle, read_bundles
 from dhallmark.publish.model import FILE, Attached, Publication, Published
 from dhallmark.publish.push import CONCURRENCY, push_artifact
 from dhallmark.verdict import Outcome, Verdict
@@ -54,7 +54,8 @@ class _Item:
     """One artifact on its way."""
 
     artifact: Artifact
-    bundles: Sequence[SignedBundle]
+    bundles: Sequence[SignedBundle | AttachedLayout]
+    """The statements, then the layout if there is one."""
     attachments: Sequence[Attachment]
     """The bundles, then the materials."""
     staging: str
@@ -73,14 +74,24 @@ async def stage(
     publish: Publish,
     registry: Registry,
     verify: Verify,
+    layout: AttachedLayout | None = None,
     move_tag: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Steps 1 to 3: what `package` made and `sign` signed stands, complete and accepted, where no consumer reads.
 
-    Raises like `publish`; nothing that a consumer reads is touched.
+    `layout` is attached to every artifact, beside its statements; promotion needs the same one. Raises like `publish`;
+    nothing that a consumer reads is touched.
     """
-    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    run = _Publisher(
+        artifacts,
+        build=build,
+        settings=publish,
+        registry=registry,
+        verify=verify,
+        layout=layout,
+        move_tag=move_tag,
+    )
     await run.stage(progress or Silent())
 
 
@@ -91,6 +102,7 @@ async def promote(
     publish: Publish,
     registry: Registry,
     verify: Verify,
+    layout: AttachedLayout | None = None,
     move_tag: bool = False,
     progress: Progress | None = None,
 ) -> Publication:
@@ -99,7 +111,15 @@ async def promote(
     The verifier is asked again before anything is copied: what was said of staging then need not hold now. Raises like
     `publish`, and RegistryError where something is not in staging.
     """
-    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    run = _Publisher(
+        artifacts,
+        build=build,
+        settings=publish,
+        registry=registry,
+        verify=verify,
+        layout=layout,
+        move_tag=move_tag,
+    )
     await run.verify_staged(progress or Silent())
     return await run.promote(progress or Silent())
 
@@ -111,6 +131,7 @@ async def publish(
     publish: Publish,
     registry: Registry,
     verify: Verify,
+    layout: AttachedLayout | None = None,
     move_tag: bool = False,
     progress: Progress | None = None,
 ) -> Publication:
@@ -121,7 +142,15 @@ async def publish(
     where bundles or packages are missing. In all these cases no tag has been moved, or those that were name digests
     that passed.
     """
-    run = _Publisher(artifacts, build=build, settings=publish, registry=registry, verify=verify, move_tag=move_tag)
+    run = _Publisher(
+        artifacts,
+        build=build,
+        settings=publish,
+        registry=registry,
+        verify=verify,
+        layout=layout,
+        move_tag=move_tag,
+    )
     await run.stage(progress or Silent())
     return await run.promote(progress or Silent())
 
@@ -135,6 +164,7 @@ class _Publisher:
         settings: Publish,
         registry: Registry,
         verify: Verify,
+        layout: AttachedLayout | None,
         move_tag: bool,
     ) -> None:
         self._artifacts = artifacts
@@ -142,6 +172,7 @@ class _Publisher:
         self._settings = settings
         self._registry = registry
         self._verify = verify
+        self._layout = layout
         self._move_tag = move_tag
         self._materials = materials_attachment(artifacts, build=build)
 
@@ -178,7 +209,9 @@ class _Publisher:
         return [self._item(artifact) for artifact in self._artifacts.artifacts]
 
     def _item(self, artifact: Artifact) -> _Item:
-        bundles = read_bundles(self._build, artifact)
+        bundles: list[SignedBundle | AttachedLayout] = [*read_bundles(self._build, artifact)]
+        if self._layout is not None:
+            bundles.append(self._layout)
         created = self._artifacts.source_date_epoch
         return _Item(
             artifact=artifact,
@@ -280,7 +313,7 @@ class _Publisher:
             )
 
     def _record(self, item: _Item, manifests: Sequence[Manifest], named: Digest | None) -> Published:
-        kinds = [bundle.statement.predicate_type for bundle in item.bundles]
+        kinds = [bundle.statement.predicate_type if isinstance(bundle, SignedBundle) else "" for bundle in item.bundles]
         return Published(
             kind=item.artifact.kind,
             environment=item.artifact.environment,

@@ -1,0 +1,129 @@
+"""A release whose layout is attached to its artifacts: dhallmark judges by it, and it disturbs no other consumer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.component.release.conftest import MakeProject, Project
+
+pytestmark = pytest.mark.component
+
+OWNER = {
+    "repository": "acme/security",
+    "workflow_ref": "acme/security/.github/workflows/layout.yml@refs/heads/main",
+    "job_workflow_ref": "acme/security/.github/workflows/layout.yml@refs/heads/main",
+}
+ISSUER = "https://token.actions.githubusercontent.com"
+SUBJECT = f"https://github.com/{OWNER['workflow_ref']}"
+RELEASE = "https://github.com/acme/platform/.github/workflows/release.yml@refs/heads/main"
+
+
+def ask_for_a_layout(project: Project) -> None:
+    """The policy asks for an attached layout; `dhallmark.yaml` attaches one; its owner signs it."""
+    policy = project.folder / "policy.yaml"
+    text = policy.read_text()
+    owner = f"  security: {{issuer: {ISSUER}, subject: '{SUBJECT}'}}\n"
+    policy.write_text(
+        text.replace("identities:\n", f"identities:\n{owner}", 1)
+        + "\nlayout:\n  identities: [security]\n  minimumVersion: 1\n"
+    )
+    config = project.folder / "dhallmark.yaml"
+    config.write_text(config.read_text().replace("publish:\n", "publish:\n  layout: layout.sigstore.json\n", 1))
+    done = project.dhallmark("layout", "init")
+    assert done.returncode == 0, done.stderr
+    sign(project)
+
+
+def sign(project: Project) -> None:
+    trust = ("--trust-config", str(project.lab.trust_config()))
+    done = project.dhallmark("layout", "sign", *trust, environment=project.lab.github_job(claims=OWNER))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def released(make_project: MakeProject) -> Project:
+    project = make_project()
+    ask_for_a_layout(project)
+    project.commit()
+    done = project.release()
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+def artifacts(project: Project) -> list[dict[str, Any]]:
+    body: dict[str, Any] = json.loads((project.build / "publish.json").read_text())
+    found: list[dict[str, Any]] = body["artifacts"]
+    return found
+
+
+def verify(project: Project, policy: Path) -> dict[str, Any]:
+    refs = [word for one in artifacts(project) for word in ("--ref", f"{one['repository']}@{one['digest']}")]
+    trust = ("--trusted-root", str(project.lab.trusted_root()), "--policy", str(policy))
+    done = project.dhallmark("verify", "--output", "json", "--plain-http", *trust, *refs)
+    assert done.stdout, done.stderr
+    body: dict[str, Any] = json.loads(done.stdout)
+    return body
+
+
+def test_every_artifact_is_judged_by_the_attached_layout(released: Project) -> None:
+    body = verify(released, released.folder / "policy.yaml")
+    assert body["outcome"] == "accepted"
+    for verdict in body["verdicts"]:
+        layout = verdict["parts"][-1]
+        assert layout["subject"] == "layout version 1"
+        assert {one["subject"] for one in layout["parts"]} >= {"step resolve", "step publish", "inspection layer"}
+
+
+def test_a_policy_that_wants_a_newer_layout_refuses_the_release(released: Project, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text((released.folder / "policy.yaml").read_text().replace("minimumVersion: 1", "minimumVersion: 2"))
+    body = verify(released, policy)
+    assert {one["reason"] for one in body["verdicts"]} == {"layout.rollback"}
+
+
+def test_cosign_accepts_what_has_a_layout_beside_it(released: Project) -> None:
+    one = artifacts(released)[0]
+    options = ["--allow-http-registry", "--trusted-root", str(released.lab.trusted_root())]
+    who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity", RELEASE]
+    done = released.tool(["cosign", "verify", *options, *who, f"{one['repository']}@{one['digest']}"], check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cosign_takes_no_layout_for_a_permission(released: Project) -> None:
+    """Who signs layouts does not deploy: the payload is no statement, and about no artifact."""
+    one = artifacts(released)[0]
+    options = ["--allow-http-registry", "--trusted-root", str(released.lab.trusted_root())]
+    who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity", SUBJECT]
+    done = released.tool(["cosign", "verify", *options, *who, f"{one['repository']}@{one['digest']}"], check=False)
+    assert done.returncode != 0
+
+
+def test_a_release_that_the_layout_refuses_is_not_promoted(make_project: MakeProject) -> None:
+    project = make_project()
+    ask_for_a_layout(project)
+    path = project.folder / "layout.json"
+    body = json.loads(path.read_text())
+    body["steps"][1].update(identities=["release", "security"], threshold=2)
+    path.write_text(json.dumps(body))
+    sign(project)
+    project.commit()
+    done = project.release()
+    assert done.returncode == 1
+    assert "step.threshold" in done.stderr
+    assert not (project.build / "publish.json").exists()
+
+
+def test_a_layout_that_is_none_stops_the_release_before_anything_is_done(make_project: MakeProject) -> None:
+    project = make_project()
+    ask_for_a_layout(project)
+    (project.folder / "layout.sigstore.json").write_text("{}")
+    project.commit()
+    done = project.release()
+    assert done.returncode == 4
+    assert "layout.sigstore.json" in done.stderr
+    assert not (project.build / "resolve").exists()
