@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +20,7 @@ from dhallmark.errors import InputError, Location
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """Opening a named pipe that nobody writes to waits forever without the last."""
+_PIECE = 1024 * 1024
 
 
 class UnreadableFileError(InputError):
@@ -57,10 +58,22 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
     return content
 
 
-def digest_regular(path: Path, *, max_bytes: int) -> Digest:
-    """The digest of a regular file of at most `max_bytes`, read in pieces. Raises UnreadableFileError."""
+def digest_regular(path: Path, *, max_bytes: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
+    """The digest of a regular file of at most `max_bytes`, read in pieces. Raises UnreadableFileError.
+
+    `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised.
+    """
+    found = hashlib.sha256()
+    left = max_bytes
     with open_regular(path, max_bytes=max_bytes) as file:
-        return Digest.from_hex(hashlib.file_digest(file, "sha256").hexdigest())
+        while piece := file.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
+            if stopped():
+                raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
+            found.update(piece)
+    return Digest.from_hex(found.hexdigest())
 
 
 def write_atomic(path: Path, content: bytes | str | Iterable[bytes], *, mode: int = 0o644) -> None:

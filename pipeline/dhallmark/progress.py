@@ -16,6 +16,10 @@ class Progress(Protocol):
         """Work called `name` (such as `render`) begins; `total` is how many parts it has, if that is known."""
         ...
 
+    def expect(self, name: str, *, by: int) -> None:
+        """`name` has `by` more parts than was known so far."""
+        ...
+
     def advance(self, name: str, *, by: int = 1) -> None:
         """`by` more parts of `name` are done."""
         ...
@@ -29,6 +33,9 @@ class Silent:
     """Tells nobody."""
 
     def start(self, name: str, *, total: int | None = None) -> None:
+        """Nothing."""
+
+    def expect(self, name: str, *, by: int) -> None:
         """Nothing."""
 
     def advance(self, name: str, *, by: int = 1) -> None:

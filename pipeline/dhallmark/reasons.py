@@ -27,6 +27,7 @@ class Reason(StrEnum):
     KEY_OUTSIDE_VALIDITY = "key.outside-validity"
     ARTIFACT_DIGEST_MISMATCH = "artifact.digest-mismatch"
     ARTIFACT_CONTENT_MISMATCH = "artifact.content-mismatch"
+    ARTIFACT_PLATFORM = "artifact.platform"
 
     # The certificate and the identity in it
     CERTIFICATE_MISSING = "certificate.missing"
@@ -110,6 +111,7 @@ class Reason(StrEnum):
 
     # Nothing may be concluded
     NOTHING_CHECKED = "check.none"
+    CHECK_LOST = "check.lost"
     FILE_UNREADABLE = "file.unreadable"
     REGISTRY_UNAVAILABLE = "registry.unavailable"
     REGISTRY_LISTING_INCOMPLETE = "registry.listing-incomplete"
@@ -180,6 +182,10 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.ARTIFACT_CONTENT_MISMATCH: ReasonInfo(
             "A file of the artifact differs from the one that the provenance names, or is not named there.",
             "Compare the file with the one in the release; publish again from the source.",
+        ),
+        Reason.ARTIFACT_PLATFORM: ReasonInfo(
+            "The image index has no manifest, or several, for the platform that was asked for.",
+            "Name the digest of the manifest that will be pulled.",
         ),
         Reason.CERTIFICATE_MISSING: ReasonInfo(
             "The bundle has no certificate, and names no managed key.",
@@ -426,6 +432,11 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         ),
         Reason.NOTHING_CHECKED: ReasonInfo(
             "Nothing was checked, which is never success.", "Name at least one artifact.", indeterminate=True
+        ),
+        Reason.CHECK_LOST: ReasonInfo(
+            "The process that was to give this verdict ended before it did.",
+            "Run it again; if it stays so, verify the artifact alone and report what it does to the verifier.",
+            indeterminate=True,
         ),
         Reason.FILE_UNREADABLE: ReasonInfo(
             "A file or folder that the verdict needs is missing, too large, or not what it must be.",

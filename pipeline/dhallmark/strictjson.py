@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn, Protocol
 
 from dhallmark.errors import FormatError
 
@@ -108,6 +109,37 @@ def dump(value: object) -> bytes:
     """`value` as stable JSON: sorted keys, two spaces, a final newline, UTF-8. For files that people read."""
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"
+
+
+class Lines(Protocol):
+    """A list whose items are encoded already, too many to be held at once."""
+
+    def lines(self) -> Iterable[bytes]:
+        """Each item as compact JSON, without a line feed."""
+        ...
+
+
+def dump_pieces(body: Mapping[str, object]) -> Iterator[bytes]:
+    """`body` as `dump` writes it, in pieces. A value that has `lines` becomes a list with one item a line."""
+    lead = b"{\n"
+    for key in sorted(body):
+        yield lead + b"  " + json.dumps(key, ensure_ascii=False).encode() + b": "
+        value = body[key]
+        if hasattr(value, "lines"):
+            yield from _dump_lines(value)
+        else:
+            # Line feeds inside of strings are escaped, so that each of these begins a line of the text.
+            yield dump(value).rstrip(b"\n").replace(b"\n", b"\n  ")
+        lead = b",\n"
+    yield b"\n}\n" if body else b"{}\n"
+
+
+def _dump_lines(value: Lines) -> Iterator[bytes]:
+    lead = b"["
+    for line in value.lines():
+        yield lead + b"\n    " + line
+        lead = b","
+    yield b"[]" if lead == b"[" else b"\n  ]"
 
 
 def dump_compact(value: object) -> bytes:

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     INDETERMINATE = "indeterminate"
 
 
-_EXIT_CODES = {
+EXIT_CODES = {
     Outcome.ACCEPTED: ExitCode.OK,
     Outcome.REJECTED: ExitCode.REJECTED,
     Outcome.INDETERMINATE: ExitCode.INDETERMINATE,
@@ -100,7 +100,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        return _EXIT_CODES[self.outcome]
+        return EXIT_CODES[self.outcome]
 
     def walk(self) -> Iterator[Check]:
         """Every check of the tree: its own first, then those of its parts in order."""

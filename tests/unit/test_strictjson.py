@@ -64,3 +64,25 @@ def test_brackets_in_strings_are_not_nesting() -> None:
 def test_a_text_over_the_limit_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(FormatError, match="more than the 10 allowed"):
         strictjson.parse(b"[" + b" " * 20, max_bytes=10)
+
+
+class Encoded:
+    """A list that is encoded already."""
+
+    def __init__(self, items: list[object]) -> None:
+        self._items = items
+
+    def lines(self) -> list[bytes]:
+        return [strictjson.dump_compact(item) for item in self._items]
+
+
+@given(st.dictionaries(st.text(), st.none() | st.text() | st.lists(st.text() | st.integers(), max_size=2), max_size=4))
+def test_pieces_are_what_dump_writes(body: dict[str, object]) -> None:
+    assert b"".join(strictjson.dump_pieces(body)) == strictjson.dump(body)
+
+
+@pytest.mark.parametrize("items", [[], [{"a": "x\ny"}], [{"a": 1}, {"b": [2]}]])
+def test_a_list_that_is_encoded_already_stands_one_item_a_line(items: list[object]) -> None:
+    text = b"".join(strictjson.dump_pieces({"schema": "x", "items": Encoded(items)}))
+    assert strictjson.parse(text) == {"schema": "x", "items": items}
+    assert len(text.splitlines()) == len(items) + (5 if items else 4)

@@ -190,7 +190,11 @@ def _dispatch(words: Sequence[str], output: Output) -> ExitCode:
     except cyclopts.CycloptsError as error:
         raise UsageError(_usage_message(error), hint="see `dhallmark --help`") from error
     if isinstance(result, Result):
-        output.result(result)
+        try:
+            if not result.silent:
+                output.result(result)
+        finally:
+            result.release()
         return result.exit_code
     return ExitCode.OK
 

@@ -52,7 +52,7 @@ class Output:
         """Print the result to standard output. A reader that went away (`| head`) is no error."""
         try:
             if self.format is OutputFormat.JSON:
-                self.stdout.write(strictjson.dump(dict(result.data)).decode())
+                self.stdout.writelines(piece.decode() for piece in strictjson.dump_pieces(result.data))
             elif isinstance(result.text, str):
                 # Not through rich: a path such as `[dev]` is no markup.
                 self.stdout.write(result.text.rstrip("\n") + "\n" if result.text else "")
@@ -168,6 +168,9 @@ class _Lines:
         self._started[name] = time.monotonic()
         self.write(f"{name} …\n" if total is None else f"{name} ({total}) …\n")
 
+    def expect(self, name: str, *, by: int) -> None:
+        """Nothing."""
+
     def advance(self, name: str, *, by: int = 1) -> None:
         """Nothing: a line for each part would fill a log."""
 
@@ -199,12 +202,19 @@ class _Bars:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._totals: dict[str, int] = {}
         self._started: dict[str, float] = {}
 
     def start(self, name: str, *, total: int | None = None) -> None:
         self._view.start()
         self._started[name] = time.monotonic()
+        self._totals[name] = total or 0
         self._tasks[name] = self._view.add_task(name, total=total)
+
+    def expect(self, name: str, *, by: int) -> None:
+        if name in self._tasks:
+            self._totals[name] += by
+            self._view.update(self._tasks[name], total=self._totals[name])
 
     def advance(self, name: str, *, by: int = 1) -> None:
         if name in self._tasks:

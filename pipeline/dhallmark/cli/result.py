@@ -6,7 +6,7 @@ error, so that a pipe gets nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rich.console import RenderableType
@@ -19,7 +19,14 @@ class Result:
     """The outcome of a command."""
 
     data: Mapping[str, object]
-    """What `--output json` prints; its `schema` names format and version, such as `dhallmark.dev/plan/v1`."""
+    """What `--output json` prints; its `schema` names format and version, such as `dhallmark.dev/plan/v1`.
+
+    A value may be `strictjson.Lines`, a list that is too long to be held at once.
+    """
     text: RenderableType
     """What `--output text` prints."""
     exit_code: ExitCode = ExitCode.OK
+    silent: bool = False
+    """True where the command wrote to standard output itself, line by line, and nothing is to follow."""
+    release: Callable[[], object] = lambda: None
+    """Called once it was printed: gives back what `data` was read from."""

@@ -1,9 +1,14 @@
-"""`dhallmark verify`: the verdict on what was published, or on a deploy tree."""
+"""`dhallmark verify`: the verdict on what was published, on files, or on a deploy tree."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 from cyclopts import Parameter
 
@@ -12,46 +17,79 @@ from dhallmark.cli.result import Result
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dhallmark.verdict import Verdict
+    from dhallmark.verify.basis import Basis
+    from dhallmark.verify.batch import Target
+    from dhallmark.verify.reference import Reference, Registries
+    from dhallmark.verify.spool import Spool
+
+SCHEMA: Final = "dhallmark.dev/verdicts/v1"
+STREAM_SCHEMA: Final = "dhallmark.dev/verdict-stream/v1"
+STANDARD: Final = "-"
+"""Stands for standard input and output."""
+MAX_SHOWN: Final = 100
+"""Verdicts that are shown one by one; of more, those that are not accepted, up to as many."""
+_WORK: Final = "verify"
 
 
 def verify(
-    *,
+    *words: str,
     ref: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     tree: Path | None = None,
+    files_from: str | None = None,
+    bundle: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     policy: Path = Path("policy.yaml"),
     minimum_policy: int = 0,
-    trusted_root: Path,
+    trusted_root: Path | None = None,
     subject_name: str = "",
+    platform: str = "",
     plain_http: Annotated[bool, Parameter(negative="")] = False,
     registry_ca: Path | None = None,
     record: Path | None = None,
+    stream: str | None = None,
+    jobs: int | None = None,
 ) -> Result:
-    """Verify artifacts in a registry, or a deploy tree, against a policy and a trust root.
+    """Verify files, folders, image layouts, artifacts in a registry or a deploy tree against a policy and a trust root.
 
-    Ends with 0 where everything is accepted, 1 where something is rejected, 3 where there was no telling.
+    Ends with 0 where everything is accepted, 1 where something is rejected, 3 where there was no telling. Nothing is
+    asked of a network but of the registries that are named.
 
     Parameters
     ----------
+    words
+        A file, whose bundles stand beside it (web.tgz.sigstore.json) or are given; sha256:… with --bundle; a folder of
+        files and bundles; an OCI image layout; REGISTRY/REPOSITORY:TAG or @sha256:…; oci://REGISTRY/REPOSITORY for all
+        its tags.
     ref
         REGISTRY/REPOSITORY@sha256:… or REGISTRY/REPOSITORY:TAG; may be given several times. A tag is resolved once.
     tree
         Folder of a deploy tree.
+    files_from
+        A list, or - for standard input: on each line the path of a bundle, a tab, and the path or the sha256: digest of
+        its artifact.
+    bundle
+        A bundle of the one file or digest that is named; may be given several times.
     policy
         The policy file.
     minimum_policy
         The least `version` that the policy must have: an older one is not to be put back.
     trusted_root
-        A Sigstore trusted_root.json. Nothing is downloaded.
+        A Sigstore trusted_root.json. Nothing is downloaded. Not needed where the policy's identities are all keys.
     subject_name
-        Name that the artifact must have in its statements, where it is not the repository that it is read from (a copy
-        in a mirror or a staging repository). Only with one --ref.
+        Name that the artifact must have in its statements. In a registry that is the repository that it is read from
+        unless given here (a copy in a mirror or a staging repository); of files any name will do. Only with one target.
+    platform
+        Which manifest of an image index is meant, such as linux/amd64: the one that will be pulled.
     plain_http
         Read from a registry without TLS.
     registry_ca
         PEM file of the certificates to trust instead of the system's.
     record
         Write the verdicts to this file, too, as --output json prints them.
+    stream
+        Write each verdict to this file as soon as it is there, as one line of JSON. With - they go to standard output,
+        in place of the result.
+    jobs
+        How many processes verify at once where there are many verdicts to give: one for each processor unless given.
     """
     import anyio
 
@@ -59,46 +97,172 @@ def verify(
     from dhallmark.config.load import load_policy
     from dhallmark.errors import UsageError
     from dhallmark.files import write_atomic
-    from dhallmark.verdict import Verdict
-    from dhallmark.verify.reference import verify_reference
-    from dhallmark.verify.tree import verify_tree
-    from dhallmark.verify.trust import TrustRoot
+    from dhallmark.verify.basis import Basis
+    from dhallmark.verify.platform import check_platform
+    from dhallmark.verify.spool import Spool
 
-    if not ref and tree is None:
-        raise UsageError("nothing to verify", hint="give --ref or --tree")
-    if subject_name and len(ref) != 1:
-        raise UsageError("--subject-name goes with exactly one --ref")
-    rules, trust = load_policy(policy, minimum_version=minimum_policy), TrustRoot.load(trusted_root)
-
-    async def main() -> list[Verdict]:
-        return [
-            await verify_reference(
-                one, rules, trust, subject_name=subject_name, plain_http=plain_http, registry_ca=registry_ca
-            )
-            for one in ref
-        ]
-
-    parts = anyio.run(main)
-    if tree is not None:
-        parts.append(verify_tree(tree, rules, trust))
-    verdict = Verdict.of("all", parts=parts)
-    data = {
-        "schema": "dhallmark.dev/verdicts/v1",
-        "outcome": verdict.outcome.value,
-        "verdicts": [part.to_json() for part in parts],
-    }
-    if record is not None:
-        write_atomic(record, strictjson.dump(data))
-    return Result(
-        data=data,
-        text=_text(parts),
-        exit_code=verdict.exit_code,
+    named = len(words) + len(ref) + (files_from is not None) + (tree is not None)
+    if not named:
+        raise UsageError("nothing to verify", hint="name a file, a folder or a reference; see --help")
+    if subject_name and (named != 1 or files_from is not None or tree is not None):
+        raise UsageError("--subject-name goes with exactly one target")
+    if bundle and (named != 1 or not words):
+        raise UsageError("--bundle goes with exactly one file or digest")
+    if platform:
+        check_platform(platform)
+    request = _Request(
+        words=words,
+        references=ref,
+        tree=tree,
+        files_from=files_from,
+        bundles=bundle,
+        subject_name=subject_name,
+        platform=platform,
+        plain_http=plain_http,
+        registry_ca=registry_ca,
+        jobs=jobs,
     )
+    basis = Basis.load(load_policy(policy, minimum_version=minimum_policy), trusted_root)
+    request.read()
+    with ExitStack() as stack:
+        spool = Spool()
+        stack.callback(spool.close)
+        with _stream(stream) as tell:
+            anyio.run(request.judge_all, basis, spool, tell)
+            tell(_summary(spool))
+        data = {"schema": SCHEMA, "outcome": spool.outcome.value, "verdicts": spool}
+        if record is not None:
+            write_atomic(record, strictjson.dump_pieces(data))
+        return Result(
+            data=data,
+            text=_text(spool),
+            exit_code=spool.exit_code,
+            silent=stream == STANDARD,
+            release=stack.pop_all().close,
+        )
 
 
-def _text(parts: list[Verdict]) -> RenderableType:
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """What was asked for on the command line."""
+
+    words: tuple[str, ...]
+    references: tuple[str, ...]
+    tree: Path | None
+    files_from: str | None
+    bundles: tuple[Path, ...]
+    subject_name: str
+    platform: str
+    plain_http: bool
+    registry_ca: Path | None
+    jobs: int | None
+    targets: list[Target] = field(default_factory=list)
+    """What all of that names, once it was read."""
+    registries: Registries | None = None
+    """What `targets` leads to."""
+
+    async def judge_all(self, basis: Basis, spool: Spool, tell: Callable[[bytes], object]) -> None:
+        """Put every verdict into `spool`, and tell each as a line."""
+        from dhallmark.cli.output import progress
+        from dhallmark.verify.batch import verify_many
+        from dhallmark.verify.crew import Crew
+
+        listener = progress()
+        async with AsyncExitStack() as stack:
+            if self.registries is not None:
+                await stack.enter_async_context(self.registries)
+            crew = await stack.enter_async_context(Crew(basis, workers=self.jobs))
+            listener.start(_WORK)
+            async for judged in verify_many(self.targets, crew, found=lambda count: listener.expect(_WORK, by=count)):
+                spool.add(judged)
+                tell(b'{"number":%d,"verdict":%b}' % (judged.number, judged.line))
+                listener.advance(_WORK)
+            listener.done(_WORK, summary=_count(spool))
+
+    def read(self) -> None:
+        """Find out what everything names, before anything is written or asked. Raises UsageError, InputError."""
+        from dhallmark.verify.basis import TreeTarget
+        from dhallmark.verify.targets import parse_target
+
+        for word in self.words:
+            name = self.subject_name or None
+            self.targets.append(parse_target(word, refer=self._refer, bundles=self.bundles, name=name))
+        for text in self.references:
+            from dhallmark.verify.reference import Reference
+
+            self.targets.append(self._refer(Reference.parse(text)))
+        if self.files_from is not None:
+            self.targets.append(_read_list(self.files_from))
+        if self.tree is not None:
+            self.targets.append(TreeTarget(self.tree))
+
+    def _refer(self, reference: Reference) -> Target:
+        from dhallmark.verify.batch import ReferenceTarget
+        from dhallmark.verify.reference import Registries
+
+        if self.registries is None:
+            self.registries = Registries(plain_http=self.plain_http, ca=self.registry_ca)
+        return ReferenceTarget(
+            reference=reference, registries=self.registries, name=self.subject_name, platform=self.platform
+        )
+
+
+def _read_list(name: str) -> Target:
+    from dhallmark.files import read_regular
+    from dhallmark.verify.batch import ListTarget
+    from dhallmark.verify.filelist import MAX_LIST_BYTES, parse_list
+
+    if name == STANDARD:
+        content, file = sys.stdin.buffer.read(MAX_LIST_BYTES + 1), "standard input"
+    else:
+        content, file = read_regular(Path(name), max_bytes=MAX_LIST_BYTES), name
+    count, targets = parse_list(content, file=file)
+    return ListTarget(file, count, targets)
+
+
+@contextmanager
+def _stream(name: str | None) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes one line, whole or not at all, to the file `name`."""
+    if name is None:
+        yield lambda _: None
+        return
+    file: BinaryIO = sys.stdout.buffer if name == STANDARD else Path(name).open("wb", buffering=0)  # noqa: SIM115
+
+    def tell(line: bytes) -> None:
+        file.write(line + b"\n")
+        file.flush()
+
+    try:
+        yield tell
+    finally:
+        if name != STANDARD:
+            file.close()
+
+
+def _summary(spool: Spool) -> bytes:
+    """The last line of a stream: without it, the stream was cut off."""
+    from dhallmark import strictjson
+
+    counts = {outcome.value: count for outcome, count in spool.outcomes.items()}
+    return strictjson.dump_compact({"schema": STREAM_SCHEMA, "outcome": spool.outcome.value, "counts": counts})
+
+
+def _count(spool: Spool) -> str:
+    counts = ", ".join(f"{count} {outcome.value}" for outcome, count in sorted(spool.outcomes.items()))
+    return f"{len(spool)} verified: {counts}"
+
+
+def _text(spool: Spool) -> RenderableType:
+    """Every verdict as a tree; of many, those that are not accepted, and how often each reason was given."""
     from rich.console import Group
 
+    from dhallmark.verdict import Outcome
     from dhallmark.verify.show import verdict_tree
 
-    return Group(*(verdict_tree(part) for part in parts))
+    if len(spool) <= MAX_SHOWN:
+        return Group(*(verdict_tree(verdict) for verdict in spool))
+    shown = [verdict_tree(verdict) for verdict in islice(spool.refused(), MAX_SHOWN)]
+    left = len(spool) - spool.outcomes[Outcome.ACCEPTED] - len(shown)
+    more = [f"… and {left} more that are not accepted: --output json, --record and --stream have all"] if left else []
+    reasons = [f"  {count} {reason.value}" for reason, count in spool.reasons.most_common()]
+    return Group(*shown, *more, _count(spool), *reasons)

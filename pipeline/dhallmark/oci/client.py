@@ -136,6 +136,11 @@ class Registry:
         """The digest that `tag` names now. Resolve once, and use the digest from then on."""
         return (await self.get_manifest(repository, tag)).digest
 
+    async def tags(self, repository: str) -> tuple[str, ...]:
+        """All tags of a repository, in the registry's order. Raises FormatError where the list cannot be read."""
+        client = self._repository(repository)
+        return await self._run(client.tags)
+
     async def referrers(self, repository: str, digest: Digest) -> Referrers:
         """What refers to `digest`; look at `complete` before concluding anything from what is not listed."""
         client = self._repository(repository)

@@ -13,6 +13,7 @@ from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, RegistryError
 from dhallmark.oci.descriptor import MANIFEST_TYPES, MAX_MANIFEST_BYTES, OCI_INDEX, Manifest
 from dhallmark.oci.referrers import Referrers, read_api, read_fallback, read_legacy
+from dhallmark.oci.tags import read_tags
 from dhallmark.oci.transport import Transport, failure, resolve_url
 
 CHUNKED_ABOVE: Final = 32 * 1024 * 1024
@@ -87,6 +88,16 @@ class RepositoryClient:
                 status=_NOT_FOUND,
             )
         return manifest
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags of the repository."""
+        url = self._http.url("tags/list")
+        return read_tags(
+            url,
+            fetch=lambda page: self._http.request("GET", page, limit=MAX_MANIFEST_BYTES),
+            same_origin=self._http.same_origin,
+            fail=lambda page: failure(page, method="GET", url=url, doing="listing tags"),  # type: ignore[arg-type]
+        )
 
     def put_manifest(self, manifest: Manifest, reference: str) -> str:
         """Put a manifest at a tag or digest; returns the registry's `OCI-Subject`, empty where it has none."""

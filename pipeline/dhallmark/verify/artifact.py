@@ -46,7 +46,7 @@ _CONCURRENT_BLOBS = 2
 """A blob is held in memory as a whole."""
 
 
-async def verify_artifact(registry: Registry, target: Target, policy: Policy, trust: TrustRoot) -> Verdict:
+async def verify_artifact(registry: Registry, target: Target, policy: Policy, trust: TrustRoot | None) -> Verdict:
     """The verdict on `target`, which must be in `registry`. Raises nothing but cancellation and UsageError.
 
     The artifact's name in its statements must be `target.subject_name`, or its repository where that is empty.
@@ -56,7 +56,7 @@ async def verify_artifact(registry: Registry, target: Target, policy: Policy, tr
 
 
 async def examine(
-    store: Store, repository: str, digest: Digest, *, name: str, policy: Policy, trust: TrustRoot
+    store: Store, repository: str, digest: Digest, *, name: str, policy: Policy, trust: TrustRoot | None
 ) -> Verdict:
     """As `verify_artifact`, for the artifact `digest` of `repository` (with its registry), named `name`."""
     _, path = split_repository(repository)
@@ -73,7 +73,7 @@ async def gather(
     digest: Digest,
     *,
     subject: str,
-    name: str,
+    name: str | None,
     unpack: bool = False,
     formats: Collection[Format] = (Format.BUNDLE,),
 ) -> Evidence:

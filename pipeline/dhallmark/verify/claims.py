@@ -17,10 +17,11 @@ from dhallmark.verify.bundle import BundleResult
 class ArtifactFacts:
     """What the statements must be about."""
 
-    name: str
-    """The name that the artifact must have in its statements: its repository, which binds it to its environment."""
+    name: str | None
+    """The name that the artifact must have in its statements: its repository, which binds it to its environment. None
+    for a file, unless the user named it: where it lies says nothing of where it belongs, and its digest binds alone."""
     digest: Digest
-    """Of its manifest."""
+    """Of its manifest, or of the file."""
     archive: Digest | None
     """Of its one layer; None where it has no layer or several."""
 

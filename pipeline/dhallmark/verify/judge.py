@@ -43,10 +43,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A policy and a trust root, ready to judge."""
+    """A policy and a trust root, ready to judge. Raises ConfigError for a policy whose keys cannot be read."""
 
     policy: Policy
-    trust: TrustRoot
+    trust: TrustRoot | None
+    """None where the policy trusts keys alone."""
     _rules: PolicyJudge = field(init=False)
     _layout: LayoutGate | None = field(init=False)
 
@@ -54,6 +55,11 @@ class Judge:
         rules = PolicyJudge(self.policy, self.trust)
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_layout", LayoutGate.of(rules, self.trust))
+
+    @property
+    def rules(self) -> PolicyJudge:
+        """The policy's rules by themselves."""
+        return self._rules
 
     @property
     def needs_layer(self) -> bool:
@@ -76,7 +82,7 @@ class Judge:
             if isinstance(content, Verdict):
                 broken.append(Broken(verdict=content, predicate_type=None))
                 continue
-            result = self._rules.examine(content, name=source, keys=layout.keys if layout else ())
+            result = self._rules.examine(content, name=source, message=facts.digest, keys=layout.keys if layout else ())
             claim = claim_of(result)
             if claim is not None:
                 claims.append(claim)
@@ -94,7 +100,7 @@ class Judge:
         judgement = self._rules.judge(claims, facts, broken=broken)
         parts = list(judgement.rules)
         if layout is not None:
-            product = Product(name=facts.name, digest=facts.digest, archive=facts.archive, layer=evidence.layer)
+            product = Product(name=facts.name or "", digest=facts.digest, archive=facts.archive, layer=evidence.layer)
             parts.append(layout.judge([claim for claim in claims if isinstance(claim, Signed)], product))
         return Verdict.of(
             evidence.subject,

@@ -257,7 +257,7 @@ class PolicyJudge:
         run.step("subject.own", lambda: subjects.require_own(statement, facts, rule.allowed_subjects))
         if statement.predicate_type == SLSA_PROVENANCE_V1:
             run.step("provenance.archive", lambda: subjects.require_archive(statement, facts.archive))
-            self._provenance(run, claim, names=(facts.name,))
+            self._provenance(run, claim, names=[facts.name] if facts.name else [])
         elif statement.predicate_type == TEST_RESULT_V0_1:
             run.step("test-result.required", lambda: results.require_result(statement, rule))
         elif rule.summary is not None:
@@ -265,7 +265,7 @@ class PolicyJudge:
                 run,
                 statement,
                 rule.summary,
-                name=facts.name,
+                name=facts.name or "",
                 digest=facts.digest,
                 now=self.clock(),
                 max_age=self._max_age(rule.max_age),

@@ -38,7 +38,7 @@ def require_digest(statement: Statement, facts: ArtifactFacts) -> None:
 def require_name(statement: Statement, facts: ArtifactFacts, rule: StatementRule) -> None:
     """Refuse a statement that names the artifact otherwise: it was made for another environment (P6)."""
     names = {subject.name for subject in statement.subjects if subject.digest == facts.digest}
-    if rule.allow_unnamed and names == {""}:
+    if facts.name is None or (rule.allow_unnamed and names == {""}):
         return
     # A statement about another artifact altogether has said so in `subject.digest`.
     if names and facts.name not in names:
@@ -59,7 +59,7 @@ def require_own(statement: Statement, facts: ArtifactFacts, allowed: Subjects) -
         raise Refusal(
             Reason.SUBJECT_EXTRA,
             f"the statement is also about {stray.name[:200]!r}, which is no part of this artifact",
-            expected=facts.name,
+            expected=facts.name or facts.digest,
             found=stray.digest,
         )
 
@@ -67,7 +67,7 @@ def require_own(statement: Statement, facts: ArtifactFacts, allowed: Subjects) -
 def _belongs(subject: Subject, facts: ArtifactFacts, allowed: Subjects) -> bool:
     if subject.digest == facts.digest:
         # The same bytes under a second name would stand for another environment's artifact, too.
-        return subject.name in (facts.name, "")
+        return facts.name is None or subject.name in (facts.name, "")
     if allowed is Subjects.ARTIFACT:
         return False
     return subject.digest == facts.archive or subject.name.startswith(_TREE)

@@ -21,7 +21,7 @@ from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.statement import Statement
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.claims import Signed, claim_of
+from dhallmark.verify.claims import Signed, SignedMessage, claim_of
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.refusal import Refusal, border
@@ -34,9 +34,13 @@ ENVIRONMENTS = "environments"
 """The folder of the tree that holds the environments; subjects' names start with it."""
 
 
-def verify_tree(tree: Path, policy: Policy, trust: TrustRoot) -> Verdict:
-    """The verdict on every chart below `environments/` of the deploy tree `tree`. Raises ConfigError for a policy whose
-    keys cannot be read, and nothing else.
+def verify_tree(tree: Path, policy: Policy, trust: TrustRoot | None) -> Verdict:
+    """As `judge_tree`. Raises ConfigError for a policy whose keys cannot be read, and nothing else."""
+    return judge_tree(tree, PolicyJudge(policy, trust))
+
+
+def judge_tree(tree: Path, judge: PolicyJudge) -> Verdict:
+    """The verdict on every chart below `environments/` of the deploy tree `tree`. Never raises.
 
     A tree without charts is `indeterminate(check.none)`; a file that belongs to no chart is a finding.
     """
@@ -45,7 +49,6 @@ def verify_tree(tree: Path, policy: Policy, trust: TrustRoot) -> Verdict:
     if files is None:
         return Verdict.of(str(tree), checks=run.checks)
     charts = _charts_in(files)
-    judge = PolicyJudge(policy, trust)
     parts = [_verify_chart(tree, chart, _files_of(chart, files), judge) for chart in charts]
     if charts:
         run.step("tree.complete", lambda: _require_covered(files, charts))
@@ -133,6 +136,7 @@ def _verify_chart(tree: Path, chart: str, files: Sequence[str], judge: PolicyJud
     result = judge.examine(content, name=f"{chart}/{ATTESTATION}")
     signed = claim_of(result)
     if not isinstance(signed, Signed):
+        run.step("signature.kind", lambda: _require_statement(signed))
         return Verdict.of(chart, checks=run.checks, parts=[result.verdict])
     checks: list[Check] = [*run.checks, *judge.judge_provenance(signed)]
     run = Run()
@@ -142,6 +146,12 @@ def _verify_chart(tree: Path, chart: str, files: Sequence[str], judge: PolicyJud
     if run.passed:  # what an unsigned Chart.yaml lists says nothing
         run.step("tree.charts", lambda: _require_listed(tree, chart, files))
     return Verdict.of(chart, checks=[*checks, *run.checks], parts=[result.verdict])
+
+
+def _require_statement(claim: SignedMessage | None) -> None:
+    """Refuse a valid signature over bare bytes; what is wrong with an invalid one stands in the bundle's verdict."""
+    if claim is not None:
+        raise Refusal(Reason.SIGNATURE_KIND, f"{ATTESTATION} signs bare bytes, not a statement about the chart's files")
 
 
 def _read(tree: Path, path: str) -> bytes:

@@ -25,7 +25,7 @@ from dhallmark.oci.concurrently import concurrently
 from dhallmark.oci.descriptor import BUNDLE_V0_3, Descriptor, build_manifest, bundle_annotations, split_repository
 from dhallmark.package.model import HELM_CONFIG, HELM_CONTENT
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
-from dhallmark.verify.judge import claimed_type
+from dhallmark.verify.claimed import claimed_type
 from dhallmark.verify.trust import TrustRoot
 
 T = TypeVar("T")

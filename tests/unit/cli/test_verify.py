@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +17,7 @@ from rich.console import Console
 
 from dhallmark.cli.app import run
 from dhallmark.cli.controls import controls
-from dhallmark.cli.verify import verify
+from dhallmark.cli.verify import MAX_SHOWN, verify
 from dhallmark.control import Group
 from dhallmark.errors import ExitCode, FormatError, UsageError
 from dhallmark.reasons import CATALOGUE, Reason
@@ -19,6 +25,9 @@ from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.show import verdict_tree
 
 DIGEST = "sha256:" + "ab" * 32
+COMMAND = [sys.executable, "-m", "dhallmark.cli.app", "verify"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "pipeline")}
+BEFORE = {"policy.yaml", "root.json"}
 TRUSTED_ROOT = json.dumps(
     {
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
@@ -41,6 +50,134 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "root.json").write_text(TRUSTED_ROOT)
     return tmp_path
+
+
+def command(files: Path, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """`dhallmark verify` as a process of its own, in the folder of the policy."""
+    return subprocess.run(
+        [*COMMAND, *words, "--policy=policy.yaml", "--trusted-root=root.json"],
+        cwd=files,
+        env=ENVIRONMENT,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_list_from_standard_input_is_judged_line_by_line(files: Path) -> None:
+    (files / "a").write_bytes(b"a")
+    (files / "a.sigstore.json").write_bytes(b"{}")
+    lines = f"a.sigstore.json\ta\nmissing\ta\na.sigstore.json\t{DIGEST}\n".encode()
+    done = command(files, "--files-from=-", "--output=json", "--record=out.json", stdin=lines)
+    assert done.returncode == ExitCode.REJECTED, done.stderr
+    body = json.loads(done.stdout)
+    assert [(one["subject"], one["reason"]) for one in body["verdicts"]] == [
+        ("a", "file.unreadable"),
+        (DIGEST, "bundle.malformed"),
+    ]
+    assert (files / "out.json").read_bytes() == done.stdout
+
+
+def test_a_mistake_in_a_list_is_told_with_its_line_and_nothing_is_written(files: Path) -> None:
+    (files / "list").write_bytes(b"a\tb\nno tab here\n")
+    done = command(files, "--files-from=list", "--record=out.json", "--stream=lines")
+    assert done.returncode == ExitCode.INPUT
+    assert b"error: list:2: not a bundle, one tab and an artifact" in done.stderr
+    assert not (files / "out.json").exists()
+    assert not (files / "lines").exists()
+
+
+def test_verdicts_are_streamed_as_whole_lines_and_the_last_one_says_that_it_is_the_last(files: Path) -> None:
+    lines = "".join(f"bundle\tfile-{number}\n" for number in range(40)).encode()
+    done = command(files, "--files-from=-", "--stream=-", stdin=lines)
+    assert done.returncode == ExitCode.INDETERMINATE
+    *verdicts, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(one["number"] for one in verdicts) == list(range(40))
+    assert {one["verdict"]["subject"] for one in verdicts} == {f"file-{number}" for number in range(40)}
+    assert last == {
+        "schema": "dhallmark.dev/verdict-stream/v1",
+        "outcome": "indeterminate",
+        "counts": {"indeterminate": 40},
+    }
+
+
+@pytest.mark.parametrize("what", ["empty-list", "empty-folder"])
+def test_an_empty_input_is_no_success(files: Path, what: str) -> None:
+    (files / "folder").mkdir()
+    words = ["--files-from=-"] if what == "empty-list" else ["folder"]
+    done = command(files, *words, "--output=json", stdin=b"")
+    assert done.returncode == ExitCode.INDETERMINATE
+    assert [one["reason"] for one in json.loads(done.stdout)["verdicts"]] == ["check.none"]
+
+
+def test_of_many_verdicts_some_are_shown_and_all_are_counted(files: Path) -> None:
+    lines = "".join(f"bundle\tfile-{number}\n" for number in range(MAX_SHOWN + 50)).encode()
+    done = command(files, "--files-from=-", stdin=lines)
+    text = done.stdout.decode()
+    assert "? indeterminate(file.unreadable): file-0\n" in text
+    assert "… and 50 more that are not accepted" in text
+    assert text.endswith("150 verified: 150 indeterminate\n  150 file.unreadable\n")
+    assert b"verify: 150 verified" in done.stderr
+
+
+def test_a_stopped_run_leaves_nothing_half_written_and_no_process(files: Path) -> None:
+    (files / "huge").touch()
+    os.truncate(files / "huge", 48 * 1024**3)
+    (files / "huge.sigstore.json").write_bytes(b"{}")
+    (files / "list").write_bytes(b"huge.sigstore.json\thuge\n\nx\tsmall\n" * 800)
+    words = ["--files-from=list", "--record=out.json", "--stream=lines", "--jobs=2", "--policy=policy.yaml"]
+    process = subprocess.Popen(
+        [*COMMAND, *words, "--trusted-root=root.json"],
+        cwd=files,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        group = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 60
+        while len(group.read_text().split()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # As Ctrl-C does: to all processes of the terminal.
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == ExitCode.INTERRUPTED
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.stderr is not None
+        process.stderr.close()
+        process.wait()
+    assert {path.name for path in files.iterdir()} == BEFORE | {"huge", "huge.sigstore.json", "list", "lines"}
+    assert all(json.loads(line) for line in (files / "lines").read_bytes().splitlines())
+    assert b"verdict-stream" not in (files / "lines").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x", "--files-from=-", "--subject-name=x"], "exactly one target"),
+        (["x", "--tree=.", "--bundle=b"], "exactly one file or digest"),
+        (["--files-from=-", "--bundle=b"], "exactly one file or digest"),
+        (["missing"], "there is no missing"),
+        ([DIGEST], "nothing is known"),
+        (["oci://r.test/web:1", "--platform=linux"], "not a platform"),
+    ],
+)
+def test_what_does_not_fit_together_is_a_usage_error(
+    files: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(files)
+    out, err = io.StringIO(), io.StringIO()
+    given = ["verify", *words, "--policy=policy.yaml", "--trusted-root=root.json"]
+    assert run(given, stdout=out, stderr=err) is ExitCode.USAGE
+    assert message in err.getvalue()
+
+
+def test_a_policy_of_certificates_needs_a_trust_root(files: Path) -> None:
+    with pytest.raises(UsageError, match="'release' of the policy is a certificate's"):
+        verify(tree=files, policy=files / "policy.yaml")
 
 
 def test_nothing_to_verify_is_a_usage_error(files: Path) -> None:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
+from dhallmark.config.policy import Policy
+from dhallmark.digest import Digest
 from dhallmark.identity import EXTENSION_OIDS
 from dhallmark.lab import pki, trust
 from dhallmark.lab.ctlog import add_pre_chain
-from dhallmark.statement import PAYLOAD_TYPE
+from dhallmark.statement import COSIGN_SIGN_V1, PAYLOAD_TYPE, Statement, Subject
+from dhallmark.verify.basis import Basis
 from dhallmark.verify.trust import TrustRoot
 
 HOST = "rekor.unit.test"
@@ -37,6 +41,14 @@ _TST_INFO = "1.2.840.113549.1.9.16.1.4"
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 REKOR_V2 = (("hashedrekord", "0.0.2"), ("dsse", "0.0.2"))
 Json = dict[str, Any]
+SIGNED = Policy.model_validate(
+    {
+        "schemaVersion": 1,
+        "identities": {"release": {"issuer": ISSUER, "subject": SUBJECT}},
+        "statements": [{"predicateType": COSIGN_SIGN_V1, "identities": ["release"]}],
+    }
+)
+"""Wants one statement by the identity of `Leaf`."""
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
@@ -436,6 +448,37 @@ class Instance:
         return len(stamp).to_bytes(2, "big") + stamp
 
 
+@dataclass(frozen=True, slots=True)
+class SignedFiles:
+    """A folder, and the instance that signs what is put there."""
+
+    instance: Instance
+    folder: Path
+
+    @property
+    def basis(self) -> Basis:
+        return Basis(policy=SIGNED, trusted_root=json.dumps(self.instance.trusted_root()).encode())
+
+    def bundle(self, content: bytes, *, name: str = "web.tgz") -> bytes:
+        """A bundle about `content`, as the file `name`."""
+        subject = Subject(name, Digest.of(content))
+        statement = Statement.build(predicate_type=COSIGN_SIGN_V1, subjects=[subject], predicate={})
+        return json.dumps(self.instance.sign(statement.payload)).encode()
+
+    def add(self, name: str, content: bytes | None = None, *, bundle: str | None = None, about: bytes = b"") -> Path:
+        """Write a file, and its bundle beside it under the name `bundle` (empty for none), which may be about other
+        bytes than the file's."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = name.encode() if content is None else content
+        path.write_bytes(content)
+        where = f"{name}.sigstore.json" if bundle is None else bundle
+        if where:
+            (self.folder / where).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / where).write_bytes(self.bundle(about or content, name=path.name))
+        return path
+
+
 @pytest.fixture(scope="session")
 def instance() -> Instance:
     return Instance()
@@ -451,3 +494,11 @@ def stranger() -> Instance:
 def make_leaf() -> type[Leaf]:
     """The certificates' shape, for tests that change it."""
     return Leaf
+
+
+@pytest.fixture
+def signed_files(instance: Instance, tmp_path: Path) -> SignedFiles:
+    """An empty folder for files that are signed."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return SignedFiles(instance, folder)

@@ -25,8 +25,8 @@ from dhallmark.statement import (
     Subject,
 )
 from dhallmark.verdict import Check, Outcome, Verdict
+from dhallmark.verify.claimed import claimed_type
 from dhallmark.verify.identities import IdentityMatcher
-from dhallmark.verify.judge import claimed_type
 from dhallmark.verify.policy import ArtifactFacts, Broken, Judgement, PolicyJudge, Signed, Unsigned
 from dhallmark.verify.provenance import Provenance
 from dhallmark.verify.refusal import Refusal
