@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from tests.component.sign.conftest import SoftToken
+from tests.component.softhsm import SoftToken
 
 from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, Error, SigningError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from tests.component.sign.conftest import MODULE, SoftToken
+from tests.component.softhsm import MODULE, SoftToken
 
 from dhallmark.errors import ConfigError, Error, SigningError
 from dhallmark.sign.key import SigningKey, open_key
