@@ -28,6 +28,8 @@ EXTENSION_OIDS: Mapping[str, str] = MappingProxyType(
         "buildTrigger": "1.3.6.1.4.1.57264.1.20",
         "runInvocationURI": "1.3.6.1.4.1.57264.1.21",
         "sourceRepositoryVisibility": "1.3.6.1.4.1.57264.1.22",
+        "deploymentEnvironment": "1.3.6.1.4.1.57264.1.23",
+        "tokenSubject": "1.3.6.1.4.1.57264.1.24",
     }
 )
 """The extensions that hold a DER UTF8String, by the name that policies use."""
@@ -70,6 +72,11 @@ class KeyIdentity:
 
     def to_json(self) -> dict[str, object]:
         return {"key": self.fingerprint}
+
+
+def bare_commit(value: str) -> str:
+    """An extension's value without the kind of digest before it: a CI may write `sha1:` before a commit's id."""
+    return value.removeprefix("sha1:").removeprefix("sha256:")
 
 
 Signatory = Identity | KeyIdentity

@@ -50,8 +50,8 @@ class IdentityRule(Model):
     looks like an e-mail address must be one; anything else must be a URI, unless this says otherwise."""
     extensions: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Fulcio extensions by name, exactly; a list allows any of its values, such as the commits of a workflow in
-    `buildSignerDigest`. The deprecated extensions (OIDs 1.1 to 1.6 below Fulcio's arc) have no name here: each has a
-    successor, and certificates without the successors are older than any that could still be fresh."""
+    `buildSignerDigest`. The deprecated extensions (OIDs 1.1 to 1.6 below Fulcio's arc) have no name here: Fulcio
+    writes what they say into newer ones, too, all but a workflow's display name, which anyone chooses."""
     reachable: dict[CommitExtension, ReachableRule] = Field(default_factory=dict)
     """For extensions that hold a commit: that it stands on a branch of the real repository."""
     key: RelativePath | None = None

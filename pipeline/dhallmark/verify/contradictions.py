@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dhallmark.identity import Identity, Signatory
+from dhallmark.identity import Identity, Signatory, bare_commit
 from dhallmark.reasons import Reason
 from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, Statement
 from dhallmark.verify.provenance import Provenance
@@ -67,7 +67,9 @@ def require_no_contradiction(statement: Statement, signatory: Signatory) -> None
     if not isinstance(signatory, Identity):
         return
     for claim in read_claims(statement):
-        proven = {name: signatory.extensions[name] for name in claim.extensions if signatory.extensions.get(name)}
+        proven = {
+            name: bare_commit(signatory.extensions[name]) for name in claim.extensions if signatory.extensions.get(name)
+        }
         if proven and claim.value not in proven.values():
             raise Refusal(
                 Reason.PROVENANCE_CLAIM_MISMATCH,

@@ -11,7 +11,7 @@ from dhallmark.config.identities import IdentityRule
 from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, FormatError, Location
-from dhallmark.identity import Identity, KeyIdentity, Signatory
+from dhallmark.identity import Identity, KeyIdentity, Signatory, bare_commit
 from dhallmark.reasons import Reason
 from dhallmark.verify.ancestry import Ancestry
 from dhallmark.verify.keys import ManagedKey
@@ -81,7 +81,7 @@ class IdentityMatcher:
             try:
                 for extension, rule in self.rules[name].reachable.items():
                     commit = signatory.extensions.get(extension, "") if isinstance(signatory, Identity) else ""
-                    ancestry.require(commit, rule)
+                    ancestry.require(bare_commit(commit), rule)
             except Refusal as refusal:
                 refusals.append(refusal)
             else:

@@ -133,6 +133,12 @@ def test_each_claim_alone_that_says_otherwise_is_refused(
     assert reason_of(statement(kind, lie)) is Reason.PROVENANCE_CLAIM_MISMATCH
 
 
+def test_a_commit_in_the_certificate_may_have_its_kind_before_it() -> None:
+    kind = {"sourceRepositoryDigest": f"sha1:{REVISION}"}
+    by = Identity(issuer="https://issuer.test", subject=WORKFLOW, extensions=EXTENSIONS | kind)
+    require_no_contradiction(statement(SLSA_PROVENANCE_V1, PROVENANCE), by)
+
+
 def test_variables_one_level_below_are_read_too() -> None:
     predicate = {"name": "x", "environment": {"variables": {"GITHUB_SHA": "cd" * 20}}}
     with pytest.raises(Refusal):
