@@ -46,6 +46,8 @@ def verify(
     registry_ca: Path | None = None,
     record: Path | None = None,
     stream: str | None = None,
+    vsa: Path | None = None,
+    vsa_verifier: str = "https://dhallmark.dev/verifier",
     jobs: int | None = None,
 ) -> Result:
     """Verify files, folders, image layouts, artifacts in a registry or a deploy tree against a policy and a trust root.
@@ -88,6 +90,11 @@ def verify(
     stream
         Write each verdict to this file as soon as it is there, as one line of JSON. With - they go to standard output,
         in place of the result.
+    vsa
+        Write a verification summary (SLSA VSA) of the verdict on the one artifact of a registry to this file, unsigned;
+        `dhallmark vsa sign` signs it. None is written where there was no telling.
+    vsa_verifier
+        URI of whoever verifies, for the summary.
     jobs
         How many processes verify at once where there are many verdicts to give: one for each processor unless given.
     """
@@ -106,6 +113,10 @@ def verify(
         raise UsageError("nothing to verify", hint="name a file, a folder or a reference; see --help")
     if subject_name and (named != 1 or files_from is not None or tree is not None):
         raise UsageError("--subject-name goes with exactly one target")
+    if vsa is not None:
+        if named != 1 or files_from is not None or tree is not None:
+            raise UsageError("--vsa goes with exactly one artifact")
+        vsa.unlink(missing_ok=True)  # An older summary must not be taken for this run's.
     if bundle and (named != 1 or not words):
         raise UsageError("--bundle goes with exactly one file or digest")
     if platform:
@@ -133,6 +144,8 @@ def verify(
         data = {"schema": SCHEMA, "outcome": spool.outcome.value, "verdicts": spool}
         if record is not None:
             write_atomic(record, strictjson.dump_pieces(data))
+        if vsa is not None:
+            _write_summary(vsa, spool, basis, policy=policy, verifier=vsa_verifier, name=subject_name)
         return Result(
             data=data,
             text=_text(spool),
@@ -140,6 +153,29 @@ def verify(
             silent=stream == STANDARD,
             release=stack.pop_all().close,
         )
+
+
+def _write_summary(file: Path, spool: Spool, basis: Basis, *, policy: Path, verifier: str, name: str) -> None:
+    """Write the summary of the one verdict. Raises UsageError where there are several, as of all tags."""
+    from dhallmark.errors import UsageError
+    from dhallmark.files import write_atomic
+    from dhallmark.verify.vsa import Described, summarise
+    from dhallmark.version import tool_version
+
+    if len(spool) != 1:
+        raise UsageError("--vsa goes with exactly one artifact", hint=f"this names {len(spool)}")
+    digest = basis.policy.origin.digest
+    if digest is None:
+        raise UsageError("--vsa needs a policy that was read from a file")
+    statement = summarise(
+        next(iter(spool)),
+        policy=Described(uri=policy.name, digest=digest),
+        version=tool_version(),
+        verifier=verifier,
+        name=name,
+    )
+    if statement is not None:
+        write_atomic(file, statement.payload)
 
 
 @dataclass(slots=True, kw_only=True)

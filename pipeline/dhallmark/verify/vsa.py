@@ -13,7 +13,7 @@ from typing import Any
 
 from dhallmark.config.policy import Policy, SummaryRule
 from dhallmark.digest import Digest
-from dhallmark.errors import SigningError, VerdictError
+from dhallmark.errors import FormatError, SigningError, VerdictError
 from dhallmark.identity import Signatory
 from dhallmark.reasons import Reason
 from dhallmark.statement import SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1, Statement, Subject
@@ -28,6 +28,10 @@ VERIFIER = "https://dhallmark.dev/verifier"
 _SKEW = timedelta(minutes=5)
 """How far another verifier's clock may be ahead of this one's."""
 
+_ARTIFACT = re.compile(r"([^@\s]+/[^@\s]+)@(sha256:[0-9a-f]{64})")
+"""What a verdict on an artifact of a registry is about."""
+_BUNDLE = re.compile(r"bundle (sha256:[0-9a-f]{64})")
+"""What a verdict on a bundle of a registry is about: the manifest that attaches it."""
 _PASSED, _FAILED = "PASSED", "FAILED"
 _LEVEL = re.compile(r"(SLSA_[A-Z]+_LEVEL_)(\d{1,3})")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z")
@@ -89,6 +93,34 @@ def make_summary(
     )
 
 
+def summarise(verdict: Verdict, *, policy: Described, version: str, verifier: str, name: str = "") -> Statement | None:
+    """The summary of a verdict on one artifact of a registry, made now; None where that is indeterminate.
+
+    The artifact, and the bundles that were looked at, are those that the verdict names; `name` is what its statements
+    call it, where that is not the repository that it was read from. Raises FormatError for a verdict on anything else.
+    """
+    found = next((match for one in (verdict, *verdict.parts) if (match := _ARTIFACT.fullmatch(one.subject))), None)
+    if found is None:
+        raise FormatError(
+            f"a summary is about one artifact of a registry, and this is none: {verdict.subject[:200]}",
+            hint="name it by REGISTRY/REPOSITORY@sha256:… or by a tag",
+        )
+    if verdict.outcome is Outcome.INDETERMINATE:
+        return None
+    repository, digest = found[1], Digest(found[2])
+    manifests = {match[1] for one in _below(verdict) if (match := _BUNDLE.fullmatch(one.subject))}
+    return make_summary(
+        verdict,
+        name=name or repository,
+        digest=digest,
+        policy=policy,
+        inputs=[Described(uri=resource_uri(repository, Digest(one)), digest=Digest(one)) for one in sorted(manifests)],
+        version=version,
+        time=datetime.now(UTC),
+        verifier=verifier,
+    )
+
+
 def build_level(verdict: Verdict) -> str:
     """The SLSA build level that an accepted verdict shows, 2 at most.
 
@@ -114,6 +146,16 @@ def _below(verdict: Verdict) -> Sequence[Verdict]:
     return [verdict, *(inner for part in verdict.parts for inner in _below(part))]
 
 
+def deploying(policy: Policy) -> Sequence[str]:
+    """The identities that `policy` lets say more than what a check found: those that deploy."""
+    return [
+        name
+        for rule in policy.statements
+        if rule.predicate_type not in {VSA_V1, TEST_RESULT_V0_1}
+        for name in rule.identities
+    ]
+
+
 def require_other_signer(statement: Statement, signatory: Signatory, policy: Policy, identities: Identities) -> None:
     """Raise SigningError where a FAILED summary would be signed by an identity that deploys.
 
@@ -121,14 +163,8 @@ def require_other_signer(statement: Statement, signatory: Signatory, policy: Pol
     """
     if statement.predicate_type != VSA_V1 or statement.predicate.get("verificationResult") == _PASSED:
         return
-    deploying = [
-        name
-        for rule in policy.statements
-        if rule.predicate_type not in {VSA_V1, TEST_RESULT_V0_1}
-        for name in rule.identities
-    ]
     try:
-        found = identities.require(signatory, deploying)
+        found = identities.require(signatory, deploying(policy))
     except Refusal:
         return
     raise SigningError(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dhallmark.config.policy import Policy, SummaryRule
 from dhallmark.digest import Digest
-from dhallmark.errors import SigningError, VerdictError
+from dhallmark.errors import FormatError, SigningError, VerdictError
 from dhallmark.identity import Identity
 from dhallmark.reasons import CATALOGUE, Reason
 from dhallmark.statement import COSIGN_SIGN_V1, SLSA_PROVENANCE_V1, VSA_V1, Statement, Subject
@@ -20,11 +20,13 @@ from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.identities import IdentityMatcher
 from dhallmark.verify.run import Run
 from dhallmark.verify.vsa import (
+    VERIFIER,
     Described,
     build_level,
     make_summary,
     require_other_signer,
     resource_uri,
+    summarise,
     verify_summary,
 )
 
@@ -82,6 +84,30 @@ def test_what_could_not_be_found_out_becomes_nothing() -> None:
         summary(verdict(reason=Reason.REGISTRY_UNAVAILABLE))
     with pytest.raises(VerdictError):
         summary(Verdict.of(NAME))
+
+
+def test_a_summary_names_the_artifact_and_the_bundles_of_a_verdict() -> None:
+    bundle, beside = Digest.of(b"attached"), Digest.of(b"beside")
+    rule = Verdict.of(
+        SLSA_PROVENANCE_V1,
+        parts=[Verdict.of(f"bundle {bundle}", checks=[Check(name="identity", evidence=WORKFLOW)])],
+        ignored=[Verdict.of(f"bundle {beside}")],
+    )
+    artifact = Verdict.of(f"{NAME}@{DIGEST}", checks=[Check(name="artifact.manifest")], parts=[rule])
+    for judged in (artifact, Verdict.of(f"{NAME}:1.2.3", parts=[artifact])):
+        statement = summarise(judged, policy=POLICY, version="1", verifier=VERIFIER)
+        assert statement is not None
+        assert statement.subjects == (Subject(NAME, DIGEST),)
+        assert statement.predicate["inputAttestations"] == [
+            {"uri": f"oci://{NAME}@{bundle}", "digest": {"sha256": bundle.hex}}
+        ]
+    staged = summarise(artifact, policy=POLICY, version="1", verifier=VERIFIER, name="registry.test/live")
+    assert staged is not None
+    assert staged.predicate["resourceUri"] == f"oci://registry.test/live@{DIGEST}"
+    unknown = Verdict.of(artifact.subject, checks=[Check(name="registry", reason=Reason.REGISTRY_UNAVAILABLE)])
+    assert summarise(unknown, policy=POLICY, version="1", verifier=VERIFIER) is None
+    with pytest.raises(FormatError, match="one artifact of a registry"):
+        summarise(Verdict.of("web.tgz"), policy=POLICY, version="1", verifier=VERIFIER)
 
 
 @pytest.mark.parametrize(
