@@ -74,7 +74,8 @@ class Fault(Model):
     effect: Effect
     status: Annotated[int, Field(ge=100, le=599)] = 500
     headers: Annotated[dict[str, str], Field(default_factory=dict)]
-    """Beside the status. `{origin}` in a value stands for the registry's own scheme, host and port."""
+    """Beside the status. `{origin}` in a value stands for the registry's own scheme, host and port, `{target}` for the
+    request's own path."""
     skip: Annotated[int, Field(ge=0)] = 0
     """So many requests of the kind are let through first."""
     times: Annotated[int, Field(ge=1)] | None = None

@@ -23,6 +23,7 @@ from anyio.abc import Process
 
 import dhallmark
 from dhallmark import strictjson
+from dhallmark.controls.consumers import split_choice
 from dhallmark.controls.judgement import MAX_REPORT_BYTES, Request
 from dhallmark.controls.limits import Limits
 from dhallmark.errors import FormatError, ToolError
@@ -58,8 +59,11 @@ class Isolation:
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def judge(self, case: Path, consumer: str) -> Judgement:
-        """Ask `consumer` about the prepared case in the folder `case`. Raises nothing but cancellation."""
-        configuration = self.configurations.get(consumer)
+        """Ask `consumer`, `NAME` or `NAME=PROGRAM`, about the prepared case in the folder `case`.
+
+        Raises nothing but cancellation.
+        """
+        configuration = self.configurations.get(split_choice(consumer)[0])
         request = Request(
             case=Path(await anyio.Path(case).absolute()),
             consumer=consumer,
@@ -108,10 +112,10 @@ async def _read(connection: socket.socket, *, seconds: float) -> bytes:
 async def isolation(
     consumers: Sequence[str], *, limits: Limits | None = None, configurations: Mapping[str, Path] | None = None
 ) -> AsyncIterator[Isolation]:
-    """Start what judgements by `consumers` are forked from, and end it with the block.
+    """Start what judgements by `consumers` (each `NAME` or `NAME=PROGRAM`) are forked from, and end it with the block.
 
-    `configurations` are the user's own files for consumers. Raises ToolError where the program cannot be started;
-    everything that goes wrong later is a judgement.
+    `configurations` are the user's own files for consumers, by their names. Raises ToolError where the program cannot
+    be started; everything that goes wrong later is a judgement.
     """
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
         root, log = Path(folder) / "root", Path(folder) / "log"
@@ -124,7 +128,7 @@ async def isolation(
                 yield Isolation(
                     limits=limits or Limits(),
                     configurations=configurations or {},
-                    programs=_programs(),
+                    programs=_programs(consumers),
                     root=root,
                     requests=ours,
                     process=process,
@@ -141,7 +145,7 @@ async def isolation(
 async def _start(requests: socket.socket, consumers: Sequence[str], log: Path) -> Process:
     program = [sys.executable, "-P", "-m", "dhallmark.controls.zygote", str(requests.fileno()), *consumers]
     environment = {
-        "PATH": os.pathsep.join(map(str, _programs())),
+        "PATH": os.pathsep.join(map(str, _programs(()))),
         "PYTHONPATH": str(Path(str(dhallmark.__file__)).parent.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LANG": "C.UTF-8",
@@ -162,7 +166,11 @@ async def _start(requests: socket.socket, consumers: Sequence[str], log: Path) -
         raise ToolError(f"cannot start the judging process: {error}", command=tuple(program)) from error
 
 
-def _programs() -> tuple[Path, ...]:
-    """The folders of PATH that are there. Consumers find their programs in them, and nothing else of the user's."""
+def _programs(consumers: Sequence[str]) -> tuple[Path, ...]:
+    """The folders of PATH that are there, and those of programs that are named by path.
+
+    Consumers find their programs in them, and nothing else of the user's.
+    """
     named = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    named += [Path(program).parent for consumer in consumers if "/" in (program := split_choice(consumer)[1])]
     return tuple(dict.fromkeys(path for path in named if path.is_absolute() and path.is_dir()))

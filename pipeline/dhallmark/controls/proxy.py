@@ -247,7 +247,10 @@ def _phrase(status: int) -> str:
 def _status(_: Answer, fault: Fault, request: Request) -> Answer:
     answer = _error(fault.status)
     origin = f"http://{request.host}"
-    headers = {name.lower(): value.replace("{origin}", origin) for name, value in fault.headers.items()}
+    headers = {
+        name.lower(): value.replace("{origin}", origin).replace("{target}", request.target)
+        for name, value in fault.headers.items()
+    }
     return replace(answer, headers={**answer.headers, **headers})
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from dhallmark.control import Control
 from dhallmark.controls.case import MUTANT, Case, read_index
+from dhallmark.controls.consumers import split_choice
 from dhallmark.controls.inside import AFTER, BEFORE, VERSION
 from dhallmark.controls.isolation import Isolation, Judgement, isolation
 from dhallmark.controls.limits import Limits
@@ -33,7 +34,7 @@ async def run_controls(
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Judge those of `controls` that are in the folder `prepared`, by `consumers`.
+    """Judge those of `controls` that are in the folder `prepared`, by `consumers`, each a `NAME` or `NAME=PROGRAM`.
 
     `configurations` are the user's own files for consumers, by their names. Raises UsageError where one of `controls`
     was not prepared: a control that is left out silently would count as passed.
@@ -45,19 +46,19 @@ async def run_controls(
         raise UsageError(f"not prepared: {', '.join(missing)}", hint=f"prepared are {', '.join(there)}")
     read = [Case.read(prepared / control.id) for control in controls]
     cases = [case for case in read if not case.not_applicable]
-    pairs = [(case, name) for case in cases for name in consumers if name in case.expect]
+    pairs = [(case, choice) for case in cases for choice in consumers if split_choice(choice)[0] in case.expect]
     for case in cases:
         _open_to_others(prepared / case.id)
     listener.start("controls", total=len(pairs))
 
-    async def one(case: Case, consumer: str, place: Isolation) -> Finding:
-        judgement = await place.judge(prepared / case.id, consumer)
+    async def one(case: Case, choice: str, place: Isolation) -> Finding:
+        judgement = await place.judge(prepared / case.id, choice)
         listener.advance("controls")
-        return _finding(case, consumer, judgement)
+        return _finding(case, split_choice(choice)[0], judgement)
 
-    asked = tuple(dict.fromkeys(name for _, name in pairs))
+    asked = tuple(dict.fromkeys(choice for _, choice in pairs))
     async with isolation(asked, limits=limits, configurations=configurations) as place:
-        work = [partial(one, case, name, place) for case, name in pairs]
+        work = [partial(one, case, choice, place) for case, choice in pairs]
         findings = await concurrently(work, limit=(os.cpu_count() or 1) + _WAITING)
     report = Report(findings=tuple(findings), skipped=tuple(case for case in read if case.not_applicable))
     listener.done("controls", summary=f"{len(cases)} controls: {report.outcome.value}")

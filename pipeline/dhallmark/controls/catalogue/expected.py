@@ -27,6 +27,7 @@ __all__ = [
     "accepted_by_all",
     "by_all",
     "hole",
+    "mistaken",
     "only",
     "rejected",
 ]
@@ -54,6 +55,11 @@ def accepted() -> Expectation:
 def hole(why: str) -> Expectation:
     """Accepted, because the consumer cannot see the flaw by design. Shown as an open hole, not as a pass."""
     return Expectation(outcome=Outcome.ACCEPTED, out_of_scope=why)
+
+
+def mistaken(reason: Reason, why: str) -> Expectation:
+    """Refused, and for a reason that is not the true one: `why` says what the consumer takes for what."""
+    return Expectation(outcome=rejected(reason).outcome, reason=reason, out_of_scope=why)
 
 
 def by_all(reason: Reason, *, but: But | None = None) -> Mapping[str, Expectation]:

@@ -20,6 +20,8 @@ NO_SIGNATURES_STATUS: Final = 10
 _BUNDLES = "no matching attestations: "
 _LEGACY = "no matching signatures: "
 _OTHER_TYPES = re.compile(r"none of the attestations matched the predicate type: \S+, found: .*")
+_GONE = "no valid bundles exist in registry"
+"""There were some a moment before: the tag was moved in between."""
 _NO_ANSWER = re.compile(r'(GET|Get|HEAD|Head) "?https?://\S+: .*')
 
 
@@ -43,7 +45,7 @@ def _message(stderr: str) -> str:
 
 
 def _reason(status: int, message: str) -> Reason | None:
-    if message == "no signatures found" and status == NO_SIGNATURES_STATUS:
+    if (message == "no signatures found" and status == NO_SIGNATURES_STATUS) or message == _GONE:
         return Reason.SIGNATURE_NONE
     if _OTHER_TYPES.fullmatch(message):
         return Reason.STATEMENT_MISSING

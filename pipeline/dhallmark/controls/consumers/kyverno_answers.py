@@ -26,6 +26,8 @@ _FAILURE = re.compile(r'image verification failed error=("(?:[^"\\]|\\.)*")(?P<f
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PREFIX = "failed to verify cosign signatures: "
 _NO_MATCH = "no matching attestations: "
+_EVALUATION = "failed to evaluate policy: "
+_NO_ANSWER = re.compile(r"(GET|Get|HEAD|Head) \"?https?://\S+: .*|unexpected EOF$", re.DOTALL)
 _OTHER_TYPES = re.compile(r"required predicate type \S+ not found, found \[.*\]")
 
 
@@ -47,6 +49,8 @@ def read_answer(status: int, stdout: bytes, stderr: str) -> Check:
     message = str(result.get("message", "")) if result else ""
     failures = [failure for failure in _failures(stderr) if failure.about == message]
     reason = _reason(failures) if outcome == "fail" else None
+    if outcome == "error" and _NO_ANSWER.match(message.removeprefix(_EVALUATION)):
+        reason = Reason.REGISTRY_UNAVAILABLE
     words = "\n".join([message, *(failure.error for failure in failures)]) if result else stderr[-2000:]
     return Check(
         name="kyverno",
@@ -93,6 +97,8 @@ def _reason(failures: Sequence[_Failure]) -> Reason | None:
             found.add(Reason.STATEMENT_MISSING)
         elif error in ("no signatures found", "no valid bundles exist in registry", _NO_MATCH):
             found.add(Reason.SIGNATURE_NONE)
+        elif _NO_ANSWER.match(error):
+            return Reason.REGISTRY_UNAVAILABLE
         elif error.startswith(_NO_MATCH):
             messages += split_messages(error.removeprefix(_NO_MATCH))
         else:

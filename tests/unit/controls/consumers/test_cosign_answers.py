@@ -42,6 +42,7 @@ def said(message: str) -> str:
 
 RECORDED: list[tuple[int, str, Reason]] = [
     (10, said("no signatures found"), Reason.SIGNATURE_NONE),
+    (1, said("no valid bundles exist in registry"), Reason.SIGNATURE_NONE),
     (1, said("no matching attestations: "), Reason.SIGNATURE_NONE),
     (1, said(f"no matching attestations: {SAN}"), Reason.IDENTITY_SUBJECT_MISMATCH),
     (1, said(f"no matching attestations: {DIGEST}\n{SAN}\n{DIGEST}"), Reason.IDENTITY_SUBJECT_MISMATCH),
