@@ -10,7 +10,7 @@ Source: Sigstore's algorithm registry (architecture-docs, algorithm-registry.md)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -59,6 +59,10 @@ class Scheme:
     """For RSA: PSS, or else PKCS #1 v1.5."""
 
 
+Check = Callable[[bytes, bytes], None]
+"""Raises InvalidSignature unless the signature, first, is one of the bytes, second."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A public key that is ready to verify."""
@@ -66,16 +70,20 @@ class Key:
     public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
     schemes: tuple[Scheme, ...]
     """At least one, all fit for the key."""
+    of_bytes: tuple[Check, ...]
+    """For each scheme, the check of a signature of bytes."""
+    of_digest: tuple[Check | None, ...]
+    """For each scheme, the check of a signature of what has a SHA-256; None where that is not enough to know."""
 
     @classmethod
     def of(cls, public: PublicKeyTypes) -> Key:
         """A key whose scheme nobody names. Raises FormatError for a kind that this verifier does not read."""
         if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
-            return cls(public, _CURVES[public.curve.name])
+            return cls._of(public, _CURVES[public.curve.name])
         if isinstance(public, ed25519.Ed25519PublicKey):
-            return cls(public, (_ED25519,))
+            return cls._of(public, (_ED25519,))
         if isinstance(public, rsa.RSAPublicKey) and _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
-            return cls(public, (Scheme(SHA256()), Scheme(SHA256(), pss=True)))
+            return cls._of(public, (Scheme(SHA256()), Scheme(SHA256(), pss=True)))
         raise FormatError(f"a key of a kind that this verifier does not read: {_kind(public)}")
 
     @classmethod
@@ -84,48 +92,68 @@ class Key:
         kind, scheme = _NAMED.get(details, (None, None))
         if scheme is None or kind not in {_kind(public), type(public).__name__}:
             raise FormatError(f"a key of a kind that this verifier does not read: {details[:60]} for {_kind(public)}")
-        known = cls.of(public)
-        return cls(known.public, (scheme,))
+        return cls._of(cls.of(public).public, (scheme,))
+
+    @classmethod
+    def _of(
+        cls,
+        public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey,
+        schemes: tuple[Scheme, ...],
+    ) -> Key:
+        checks = [_checks(public, scheme) for scheme in schemes]
+        return cls(public, schemes, tuple(check for check, _ in checks), tuple(check for _, check in checks))
 
     def verify(self, signature: bytes, content: Content) -> None:
         """Raises InvalidSignature, or BytesNeededError where the digest is not enough to know."""
-        needed = False
-        for scheme in self.schemes:
-            try:
-                self._verify(signature, content, scheme)
-            except InvalidSignature:
-                continue
-            except BytesNeededError:
-                needed = True
-                continue
+        if content.data is not None:
+            self.verify_bytes(signature, content.data)
             return
+        needed = False
+        for check in self.of_digest:
+            if check is None:
+                needed = True
+            elif _passes(check, signature, content.sha256):
+                return
         raise BytesNeededError if needed else InvalidSignature
 
     def verify_bytes(self, signature: bytes, data: bytes) -> None:
         """As `verify`, where the bytes are there and no digest of them is wanted. Raises InvalidSignature."""
-        self.verify(signature, Content(data, b""))
+        for check in self.of_bytes[:-1]:
+            if _passes(check, signature, data):
+                return
+        self.of_bytes[-1](signature, data)
 
-    def _verify(self, signature: bytes, content: Content, scheme: Scheme) -> None:
-        public, algorithm, data = self.public, scheme.hash, content.data
-        if algorithm is None:
-            if data is None:
-                raise BytesNeededError
-            if isinstance(public, ed25519.Ed25519PublicKey):
-                return public.verify(signature, data)
-            raise InvalidSignature
-        if data is None:
-            if algorithm.name != "sha256":
-                raise BytesNeededError
-            data, hashed = content.sha256, Prehashed(algorithm)
-            if isinstance(public, ec.EllipticCurvePublicKey):
-                return public.verify(signature, data, ec.ECDSA(hashed))
-        elif isinstance(public, ec.EllipticCurvePublicKey):
-            return public.verify(signature, data, _ECDSA[algorithm.name])
-        else:
-            hashed = None
-        if isinstance(public, rsa.RSAPublicKey):
-            return public.verify(signature, data, _padding(scheme, algorithm), hashed or algorithm)
-        raise InvalidSignature
+
+def _passes(check: Check, signature: bytes, data: bytes) -> bool:
+    try:
+        check(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _checks(
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey, scheme: Scheme
+) -> tuple[Check, Check | None]:
+    """The checks of a scheme: of bytes, and of a SHA-256."""
+    algorithm = scheme.hash
+    if isinstance(public, ed25519.Ed25519PublicKey) or algorithm is None:
+        if not isinstance(public, ed25519.Ed25519PublicKey):
+            raise FormatError("a scheme for Ed25519, and a key of another kind")
+        return public.verify, None
+    hashed = Prehashed(algorithm) if algorithm.name == "sha256" else None
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        curve = public
+        of_bytes, of_digest = ec.ECDSA(algorithm), ec.ECDSA(hashed) if hashed is not None else None
+        return (
+            lambda signature, data: curve.verify(signature, data, of_bytes),
+            None if of_digest is None else lambda signature, digest: curve.verify(signature, digest, of_digest),
+        )
+    modulus, pad = public, _padding(scheme, algorithm)
+    return (
+        lambda signature, data: modulus.verify(signature, data, pad, algorithm),
+        None if hashed is None else lambda signature, digest: modulus.verify(signature, digest, pad, hashed),
+    )
 
 
 def _padding(scheme: Scheme, algorithm: HashAlgorithm) -> padding.AsymmetricPadding:
@@ -142,7 +170,6 @@ def _kind(public: PublicKeyTypes) -> str:
     return type(public).__name__
 
 
-_ECDSA: Mapping[str, ec.ECDSA] = MappingProxyType({h.name: ec.ECDSA(h) for h in (SHA256(), SHA384(), SHA512())})
 _ED25519 = Scheme(None)
 _CURVES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
     {

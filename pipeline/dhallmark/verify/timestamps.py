@@ -70,15 +70,15 @@ def verify_timestamps(
 def _verify(token: Token, signature: bytes, trust: TrustRoot) -> Stamp:
     if not token.is_of(signature):
         raise Refusal(Reason.TIMESTAMP_INVALID, "the timestamp is of another signature than the bundle's")
-    said = Refusal(Reason.TIMESTAMP_INVALID, "the trust root has no timestamp authority")
+    said: Refusal | None = None
     for authority in trust.timestamp_authorities:
         try:
             with border(Reason.TIMESTAMP_INVALID, "timestamp"):
                 return _verify_by(token, authority)
         except Refusal as refusal:
             # That it was not valid says more than that another one did not sign.
-            said = refusal if not said.evidence else said
-    raise said
+            said = said if said is not None and said.evidence else refusal
+    raise said or Refusal(Reason.TIMESTAMP_INVALID, "the trust root has no timestamp authority")
 
 
 def _verify_by(token: Token, authority: Authority) -> Stamp:
