@@ -44,6 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("policy check", "dhallmark.cli.policy:check", _BEGIN, "Say what a policy lets in that it may not mean to."),
     Command("policy reference", "dhallmark.cli.policy:reference", _BEGIN, "Print the reference of the policy file."),
     Command("reasons", "dhallmark.cli.reasons:reasons", _BEGIN, "Say what reason codes mean, and what to do."),
+    Command("public-key", "dhallmark.cli.public_key:public_key", _BEGIN, "Print the public half of a signing key."),
     Command("plan", "dhallmark.cli.plan:plan", _BEGIN, "Show which charts a release is made of."),
     Command("release", "dhallmark.cli.release:release", _STEPS, "Do all of the following, in order."),
     Command("resolve", "dhallmark.cli.resolve:resolve", _STEPS, "Resolve imports and record their closure."),
@@ -51,7 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("package", "dhallmark.cli.package:package", _STEPS, "Pack charts and OCI artifacts."),
     Command("push", "dhallmark.cli.push:push", _STEPS, "Push the artifacts to the staging repository."),
     Command("attest", "dhallmark.cli.attest:attest", _STEPS, "Write the statements and check the policy on them."),
-    Command("sign", "dhallmark.cli.sign:sign", _STEPS, "Sign the statements with one short-lived certificate."),
+    Command("sign", "dhallmark.cli.sign:sign", _STEPS, "Sign the statements with one certificate or key."),
     Command("publish", "dhallmark.cli.publish:publish", _STEPS, "Attach, read back, verify, promote; the tag last."),
     Command("gitops write", "dhallmark.cli.gitops:write", _STEPS, "Write the deploy tree."),
     Command("gitops lint", "dhallmark.cli.lint:lint", _STEPS, "Find what is wrong with a repository's verification."),
@@ -64,6 +65,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("layout verify", "dhallmark.cli.layout:verify", _PROOF, "Apply the layout to a build directory."),
     Command("vsa sign", "dhallmark.cli.vsa:sign", _PROOF, "Sign a verification summary."),
     Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
+    Command("evidence sign", "dhallmark.cli.evidence:sign", _PROOF, "Sign the result of a run of controls."),
+    Command("evidence attach", "dhallmark.cli.evidence:attach", _PROOF, "Attach that result to the artifact."),
     Command("report", "dhallmark.cli.report:report", _PROOF, "Show what a release made and what was said of it."),
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
     Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
@@ -84,6 +87,7 @@ _FAMILIES = {
     "image": (_TOOLS, "The CI image."),
     "layout": (_PROOF, "In-toto layouts: which steps, by whom, with which files."),
     "vsa": (_PROOF, "Verification summaries."),
+    "evidence": (_PROOF, "Results of controls, as signed statements."),
     "lab": (_TOOLS, "The local Sigstore and its registries."),
 }
 _DEBUG_ONLY_HINT = "run it again with --debug, and report the traceback"

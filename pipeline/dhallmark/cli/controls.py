@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,14 +34,18 @@ def controls(
     case: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     group: Annotated[tuple[Group, ...], Parameter(negative="")] = (),
     consumer: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    flux: Path | None = None,
+    kyverno: Path | None = None,
+    timeout: float = 120.0,
     report: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    statement: Path | None = None,
     list_controls: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> Result:
     """Show that mutants of a good artifact are refused, each for its own reason, and the good one accepted.
 
-    Two parts: preparing reads the artifact and, for some controls, signs mutants in a lab; judging needs nothing but
-    what was prepared, and runs each control in a network namespace of its own. Ends with 0 where each was refused
-    as it must be, 1 where one was not, 3 where there was no telling.
+    Two parts: preparing reads the artifact and makes its mutants; judging needs nothing but what was prepared, and asks
+    each consumer in an isolation of its own. Ends with 0 where each was refused as it must be, 1 where one was not,
+    3 where there was no telling.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ def controls(
     registry_ca
         PEM file of the certificates to trust instead of the system's.
     lab
-        Directory of a running lab that signs mutants; this process must be able to reach it (`dhallmark lab exec`).
+        Directory of a lab with whose keys mutants are signed; it need not run. Keys made for the occasion otherwise.
     into
         Keep what was prepared in this folder.
     prepared
@@ -72,10 +76,20 @@ def controls(
     group
         Groups of the controls to run.
     consumer
-        The consumers to ask, by name, or as NAME=PROGRAM. dhallmark and cosign where this is not given.
+        The consumers to ask, by name, or as NAME=PROGRAM. dhallmark and cosign where this is not given, and those whose
+        own configuration is given.
+    flux
+        An OCIRepository (YAML), as it is in your cluster: Flux is asked with its `verify`, instead of with one that is
+        made from the policy.
+    kyverno
+        A policy of Kyverno's (YAML), as it is in your cluster: used instead of one that is made from the policy.
+    timeout
+        Seconds that a consumer may take for one control.
     report
         FORMAT=FILE, several times if need be: write the report to a file, too, as text, json, junit, sarif, markdown
         or html.
+    statement
+        Write the result as an in-toto test result (unsigned) to this file: see `dhallmark evidence`.
     list_controls
         List the controls and run none.
     """
@@ -84,18 +98,25 @@ def controls(
     from dhallmark.controls.catalogue import select
     from dhallmark.controls.consumers import BUILT_IN, make_consumer
     from dhallmark.controls.document import controls_document
+    from dhallmark.controls.evidence import make_test_result
+    from dhallmark.controls.limits import Limits
     from dhallmark.controls.run import run_controls
     from dhallmark.errors import UsageError
+    from dhallmark.files import write_atomic
     from dhallmark.report.formats import Wanted, write_reports
 
     wanted = [Wanted.parse(one) for one in report]
     chosen = select(only=only, cases=case, groups=group)
     if list_controls:
         return _list(chosen)
-    for name in consumer:
+    configurations = _configurations(flux=flux, kyverno=kyverno)
+    named = consumer or (*BUILT_IN, *(name for name in configurations if name not in BUILT_IN))
+    for name in named:
         make_consumer(name)
     if (prepared is None) == (not ref):
         raise UsageError("give --ref, or --prepared with a folder", hint="see `dhallmark controls --help`")
+    if statement is not None and not policy.is_file():
+        raise UsageError("--statement needs --policy: the result names the policy that it was reached with")
     if prepare_only and into is None:
         raise UsageError("--prepare-only needs --into")
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as temporary:
@@ -113,10 +134,17 @@ def controls(
 
         async def judge() -> Report:
             return await run_controls(
-                folder, controls=chosen, consumers=consumer or BUILT_IN, progress=progress()
+                folder,
+                controls=chosen,
+                consumers=named,
+                configurations=configurations,
+                limits=Limits(seconds=timeout),
+                progress=progress(),
             )
 
         found = anyio.run(judge)
+    if statement is not None:
+        write_atomic(statement, make_test_result(found, policy=policy, configurations=configurations).payload)
     write_reports(controls_document(found, policy=str(policy)), wanted)
     return Result(data=found.to_json(), text=found.to_text(), exit_code=found.exit_code)
 
@@ -132,6 +160,22 @@ def _prepare(
         await prepare_controls(target, chosen, into=into, lab=lab, registry_ca=registry_ca, progress=progress())
 
     anyio.run(main)
+
+
+def _configurations(*, flux: Path | None, kyverno: Path | None) -> Mapping[str, Path]:
+    """The user's own files, by the consumers that read them. Raises UsageError for one that is not there."""
+    from dhallmark.controls.catalogue.expected import FLUX
+    from dhallmark.controls.consumers.dialect import KYVERNO
+    from dhallmark.errors import UsageError
+
+    found = {
+        **({} if flux is None else dict.fromkeys(FLUX, flux)),
+        **({} if kyverno is None else {KYVERNO: kyverno}),
+    }
+    for path in found.values():
+        if not path.is_file():
+            raise UsageError(f"{path} is no file")
+    return found
 
 
 def _target(ref: str, policy: Path, trusted_root: Path, *, subject_name: str, plain_http: bool) -> Target:

@@ -1,0 +1,132 @@
+"""`dhallmark evidence`: sign what `dhallmark controls --statement` wrote, and attach it to the artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from dhallmark.cli.options import (
+    Audience,
+    KeyPasswordFile,
+    KeyPasswordVariable,
+    KeyReference,
+    RegistryCa,
+    TokenDescriptor,
+    TokenFile,
+    TokenVariable,
+    TrustConfigFile,
+)
+from dhallmark.cli.result import Result
+
+if TYPE_CHECKING:
+    from dhallmark.statement import Statement
+
+_AUDIENCE = "sigstore"
+_MAX_BYTES = 16 * 1024 * 1024
+SCHEMA_SIGN = "dhallmark.dev/evidence-sign/v1"
+SCHEMA_ATTACH = "dhallmark.dev/evidence-attach/v1"
+
+
+def sign(
+    *,
+    statement: Annotated[Path, Parameter(help="The test result, as `dhallmark controls --statement` wrote it.")],
+    out: Annotated[Path, Parameter(help="Where to write the bundle.")] = Path("controls.sigstore.json"),
+    policy: Annotated[Path, Parameter(help="The policy, which says who deploys.")] = Path("policy.yaml"),
+    trust_config: TrustConfigFile = None,
+    key: KeyReference = None,
+    key_password_file: KeyPasswordFile = None,
+    key_password_env: KeyPasswordVariable = None,
+    token_file: TokenFile = None,
+    token_env: TokenVariable = None,
+    token_fd: TokenDescriptor = None,
+    audience: Audience = _AUDIENCE,
+) -> Result:
+    """Sign a test result.
+
+    One that is not good is not signed by an identity that the policy lets sign a release: Flux and cosign would take it
+    for a permission to deploy.
+    """
+    from dhallmark.cli.document import SigningOptions, name_of, read_file, read_policy
+    from dhallmark.controls.evidence import require_other_signer
+    from dhallmark.files import write_atomic
+
+    content = read_file(statement, most=_MAX_BYTES)
+    parsed = _parse(content, file=statement)
+    rules = read_policy(policy)
+    options = SigningOptions(
+        trust_config=trust_config,
+        key=key,
+        key_password_file=key_password_file,
+        key_password_env=key_password_env,
+        token_file=token_file,
+        token_env=token_env,
+        token_fd=token_fd,
+        audience=audience,
+    )
+    signed = options.sign(content, policy=rules, allow=lambda signatory: require_other_signer(parsed, signatory, rules))
+    write_atomic(out, signed.bundle)
+    result = str(parsed.predicate.get("result"))
+    data = {"schema": SCHEMA_SIGN, "identity": signed.identity.to_json(), "result": result, "bundle": str(out)}
+    return Result(data=data, text=f"{out}: {result}\nsigned by {name_of(signed.identity)}")
+
+
+def attach(
+    *,
+    bundle: Annotated[Path, Parameter(help="The signed test result.")] = Path("controls.sigstore.json"),
+    ref: Annotated[str, Parameter(help="The artifact: REGISTRY/REPOSITORY@sha256:…")],
+    policy: Annotated[Path, Parameter(help="The policy file.")] = Path("policy.yaml"),
+    trusted_root: Annotated[Path, Parameter(help="A Sigstore trusted_root.json.")],
+    subject_name: Annotated[
+        str, Parameter(help="The artifact's name in its statements, where it is not its repository.")
+    ] = "",
+    plain_http: Annotated[bool, Parameter(help="Use a registry without TLS.", negative=())] = False,
+    registry_ca: RegistryCa = None,
+) -> Result:
+    """Attach a signed test result to the artifact that it is about, and verify the artifact with it.
+
+    Nothing is attached that does not verify, that is about another artifact, or that is not good and by an identity
+    that deploys. Ends as `dhallmark verify` does, with the verdict on the artifact as it is then.
+    """
+    import anyio
+
+    from dhallmark.cli.document import read_file
+    from dhallmark.config.load import load_policy
+    from dhallmark.controls.attach import attach_evidence
+    from dhallmark.errors import UsageError
+    from dhallmark.verify.parse import MAX_BUNDLE_BYTES
+    from dhallmark.verify.reference import Reference
+    from dhallmark.verify.trust import TrustRoot
+
+    reference = Reference.parse(ref)
+    if reference.digest is None:
+        raise UsageError("evidence is about a digest, not a tag", hint="`dhallmark verify` shows the digest of a tag")
+    content = read_file(bundle, most=MAX_BUNDLE_BYTES)
+    rules, trust = load_policy(policy), TrustRoot.load(trusted_root)
+
+    async def main() -> Result:
+        verdict = await attach_evidence(
+            content,
+            reference,
+            policy=rules,
+            trust=trust,
+            subject_name=subject_name,
+            plain_http=plain_http,
+            registry_ca=registry_ca,
+        )
+        data = {"schema": SCHEMA_ATTACH, "reference": ref, "verdict": verdict.to_json()}
+        return Result(data=data, text=verdict.summary(), exit_code=verdict.exit_code)
+
+    return anyio.run(main)
+
+
+def _parse(content: bytes, *, file: Path) -> Statement:
+    from dhallmark.errors import FormatError, Location
+    from dhallmark.statement import Statement
+
+    try:
+        return Statement.parse(content)
+    except FormatError as error:
+        hint = "`dhallmark controls --statement FILE` writes one"
+        raise FormatError(error.message, where=Location(file=str(file)), hint=hint) from error
