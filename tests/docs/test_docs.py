@@ -62,14 +62,26 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{programs}:{kept['PATH']}", "HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": os.devnull}
 
 
+GUIDES = {
+    "quickstart.md": ("did you mean 'entry'?", "6 of 6 artifacts accepted", "artifact.content-mismatch"),
+    "layouts.md": (
+        "step publish: 1 of release",
+        "identity.subject-mismatch",
+        "layout.rollback",
+        "vsa.sigstore.json: PASSED",
+    ),
+}
+"""What the commands of a guide must have said, for each guide that has some."""
+
+
 @pytest.mark.component
-def test_quickstart(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_commands_of_a_guide_work(guide: str, tmp_path: Path, environment: dict[str, str]) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    assert len(list(blocks(DOCS / "quickstart.md"))) >= 10
     try:
         done = subprocess.run(
-            ["bash", "-c", as_script(DOCS / "quickstart.md")],
+            ["bash", "-c", as_script(DOCS / guide)],
             cwd=work,
             env=environment,
             capture_output=True,
@@ -80,8 +92,12 @@ def test_quickstart(tmp_path: Path, environment: dict[str, str]) -> None:
     finally:
         subprocess.run(["dhallmark", "lab", "down", "--dir", work / "lab"], env=environment, check=False, timeout=60)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
-    for said in ("did you mean 'entry'?", "6 of 6 artifacts accepted", "artifact.content-mismatch"):
+    for said in GUIDES[guide]:
         assert said in done.stdout + done.stderr
+
+
+def test_every_guide_with_commands_is_run() -> None:
+    assert {path.name for path in DOCS.glob("*.md") if list(blocks(path))} == set(GUIDES)
 
 
 @pytest.mark.parametrize("path", [*DOCS.glob("*.md"), *ROOT.glob("*.md")], ids=lambda path: path.name)
