@@ -247,7 +247,7 @@ def test_controls_are_listed_with_what_they_need() -> None:
         (["--ref=r.test/web:1", "--trusted-root=x"], "need a digest"),
         ([f"--ref=r.test/web@{DIGEST}", "--prepare-only"], "needs --into"),
         (["--prepared=x", "--only=S99"], "no control 'S99'"),
-        (["--prepared=x", "--consumer=kyverno"], "no consumer 'kyverno'"),
+        (["--prepared=x", "--consumer=nobody"], "no consumer 'nobody'"),
         (["--prepared=x"], "no prepared controls in x"),
     ],
 )
