@@ -206,11 +206,18 @@ def layout_body() -> Json:
 
 
 @pytest.fixture
-def world() -> World:
-    return World(layout=layout_body(), files=FILES)
+def world(make_world: Callable[[], World]) -> World:
+    """A world of a test's own."""
+    return make_world()
 
 
 @pytest.fixture(scope="session")
 def make_layout() -> Callable[[], Json]:
     """Makes the layout anew each time."""
     return layout_body
+
+
+@pytest.fixture(scope="session")
+def make_world() -> Callable[[], World]:
+    """Makes a world anew each time."""
+    return lambda: World(layout=layout_body(), files=FILES)
