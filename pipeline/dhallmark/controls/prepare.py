@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dhallmark import strictjson
+from dhallmark.config import strictyaml
 from dhallmark.config.load import load_policy
 from dhallmark.consumer import Target
 from dhallmark.control import Control, Kind, Mutation, NotApplicableError
@@ -72,13 +73,13 @@ async def read_original(target: Target, *, lab: Path | None = None, registry_ca:
     forgers = Forgers.make(lab=lab)
     for root in forgers.trusted_roots:
         trusted_root = merge_trust(trusted_root, json.dumps(root).encode())
-    matcher = IdentityMatcher(policy.identities)
+    matcher = IdentityMatcher.of(policy)
     return Original(
         layout=layout,
         digest=target.digest,
         name=target.subject_name or target.repository,
         signed=tuple(_signed(attached, matcher, trust)),
-        policy=target.policy.read_bytes(),
+        policy=believing(target.policy.read_bytes(), Digest.of(trusted_root), given=trust.digest),
         beside=_beside(target.policy),
         trusted_root=trusted_root,
         forger=Forger(forgers),
@@ -91,6 +92,19 @@ def _signed(bundles: Sequence[bytes], matcher: IdentityMatcher, trust: TrustRoot
         result = verify_bundle(bundle, trust)
         if result.statement is not None and isinstance(result.identity, Identity) and matcher.knows(result.identity):
             yield SignedStatement(bundle=bundle, statement=result.statement, identity=result.identity)
+
+
+def believing(policy: bytes, trusted_root: Digest, *, given: Digest | None) -> bytes:
+    """The policy; one that says which trust roots it believes also believes `trusted_root`, for as long as `given`.
+
+    `given` is the user's trust root, which the policy accepted; the other one holds it and the forgers' authorities.
+    """
+    body = strictyaml.parse(policy, file="policy").value
+    if not isinstance(body, dict) or "trustRoot" not in body:
+        return policy
+    accepted = body["trustRoot"]["accepted"]
+    accepted += [{**one, "digest": trusted_root} for one in accepted if one["digest"] == given]
+    return json.dumps(body, indent=2).encode()
 
 
 def _beside(policy: Path) -> Mapping[str, bytes]:
