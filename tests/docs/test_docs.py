@@ -64,6 +64,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 GUIDES = {
     "quickstart.md": ("did you mean 'entry'?", "6 of 6 artifacts accepted", "artifact.content-mismatch"),
+    "keyed-signing.md": (
+        "-----BEGIN PUBLIC KEY-----",
+        "6 of 6 artifacts accepted",
+        "key.outside-validity",
+        "signature.invalid",
+        "identity.key-mismatch",
+    ),
     "layouts.md": (
         "step publish: 1 of release",
         "identity.subject-mismatch",
