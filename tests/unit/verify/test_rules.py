@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dhallmark.config.policy import Origin, Policy
 from dhallmark.digest import Digest
@@ -22,6 +24,7 @@ from dhallmark.statement import (
     SLSA_PROVENANCE_V1,
     SPDX_V2_3,
     TEST_RESULT_V0_1,
+    VSA_V1,
     Statement,
     Subject,
 )
@@ -398,3 +401,69 @@ def test_a_deploy_trees_provenance_is_judged_for_age_and_standing_too() -> None:
     policy = provenance_policy(freshness={"maxAge": "7d"}, expires="2026-11-01T00:00:00Z")
     checks = PolicyJudge(policy, clock=lambda: NOW).judge_provenance(signed(provenance(), ANN, NOW - 2 * WEEK))
     assert [check.reason for check in checks if check.reason] == [Reason.POLICY_EXPIRED, Reason.FRESHNESS_TOO_OLD]
+
+
+FULL = make_policy(
+    identities={
+        "ann": {"issuer": ISSUER, "subject": ANN.subject},
+        "bob": {"issuer": ISSUER, "subjectRegExp": r"https://git\.test/b[a-z]*"},
+    },
+    statements=[
+        {"predicateType": kind, "identities": ["ann", "bob"], **more}
+        for kind, more in (
+            (COSIGN_SIGN_V1, {"threshold": 2}),
+            (SLSA_PROVENANCE_V1, {}),
+            (LINK_V0_3, {"steps": ["resolve", "publish"]}),
+            (TEST_RESULT_V0_1, {"passedTests": ["a"]}),
+            (VSA_V1, {"summary": {"verifiers": ["https://verifier.test"], "levels": ["SLSA_BUILD_LEVEL_1"]}}),
+        )
+    ],
+    signature={"identities": ["ann"]},
+    source={"repository": REPOSITORY, "refs": [MAIN], "revisions": [REVISION]},
+    builders=["https://builder.test"],
+    versions={"minimum": "1.0.0", "artifacts": {"registry.test": "1.0.0"}},
+    freshness={"maxAge": "7d"},
+    maxSubjects=3,
+)
+_KEYS = st.sampled_from(
+    [
+        *("name", "materials", "digest", "sha256", "result", "passedTests", "failedTests", "environment", "variables"),
+        *("buildDefinition", "externalParameters", "internalParameters", "resolvedDependencies", "dirty", "version"),
+        *("workflow", "github", "repository", "runDetails", "builder", "id", "uri", "gitCommit", "metadata"),
+        *("verifier", "timeVerified", "resourceUri", "verificationResult", "verifiedLevels", "policy", "GITHUB_SHA"),
+    ]
+)
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6)
+_JSON = st.recursive(
+    _LEAVES | st.sampled_from(["PASSED", "1.2.3", f"git+{REPOSITORY}", REVISION, "2026-11-22T12:00:00Z"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=16,
+)
+_SUBJECTS = st.lists(
+    st.builds(Subject, st.sampled_from([NAME, "", "x", "environments/a"]), st.sampled_from([DIGEST, ARCHIVE, OTHER])),
+    min_size=1,
+    max_size=4,
+)
+_BY_PUSH = replace(ANN, extensions={"buildTrigger": "push"})
+_SIGNERS = st.sampled_from([ANN, BOB, EVE, KeyIdentity(fingerprint=OTHER), _BY_PUSH])
+    [ANN, BOB, EVE, KeyIdentity(fingerprint=OTHER), replace(ANN, extensions={"buildTrigger": "x"})]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([COSIGN_SIGN_V1, SLSA_PROVENANCE_V1, LINK_V0_3, TEST_RESULT_V0_1, VSA_V1, "x"]),
+            st.dictionaries(_KEYS, _JSON, max_size=5),
+            _SUBJECTS,
+            _SIGNERS,
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_is_signed_there_is_a_verdict_and_it_is_not_accepted(
+    claims: list[tuple[str, dict[str, Any], list[Subject], Signatory]],
+) -> None:
+    found = [signed(statement(kind, *about, predicate=said), by) for kind, said, about, by in claims]
+    verdict = judge(FULL, [*found, message()])
+    assert verdict.outcome is Outcome.REJECTED
