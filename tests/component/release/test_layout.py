@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
+
+from dhallmark.consumer import Consumer, Target
+from dhallmark.controls.consumers.cosign import CosignConsumer
+from dhallmark.controls.consumers.flux import FluxConsumer
+from dhallmark.digest import Digest
+from dhallmark.verdict import Outcome
 
 if TYPE_CHECKING:
     from tests.component.release.conftest import MakeProject, Project
@@ -20,7 +27,6 @@ OWNER = {
 }
 ISSUER = "https://token.actions.githubusercontent.com"
 SUBJECT = f"https://github.com/{OWNER['workflow_ref']}"
-RELEASE = "https://github.com/acme/platform/.github/workflows/release.yml@refs/heads/main"
 
 
 def ask_for_a_layout(project: Project) -> None:
@@ -86,21 +92,30 @@ def test_a_policy_that_wants_a_newer_layout_refuses_the_release(released: Projec
     assert {one["reason"] for one in body["verdicts"]} == {"layout.rollback"}
 
 
-def test_cosign_accepts_what_has_a_layout_beside_it(released: Project) -> None:
+def ask(released: Project, consumer: Consumer, policy: Path) -> Outcome:
+    """What another consumer says of an artifact that has a layout beside its statements."""
     one = artifacts(released)[0]
-    options = ["--allow-http-registry", "--trusted-root", str(released.lab.trusted_root())]
-    who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity", RELEASE]
-    done = released.tool(["cosign", "verify", *options, *who, f"{one['repository']}@{one['digest']}"], check=False)
-    assert done.returncode == 0, done.stderr
+    target = Target(
+        repository=one["repository"],
+        digest=Digest(one["digest"]),
+        trusted_root=Path(released.lab.trusted_root()),
+        policy=policy,
+        plain_http=True,
+    )
+    return released.lab.call(anyio.run, consumer.verify, target).outcome
 
 
-def test_cosign_takes_no_layout_for_a_permission(released: Project) -> None:
+@pytest.mark.parametrize("name", ["cosign", "flux-1.9"])
+def test_other_consumers_are_not_disturbed_by_a_layout_and_take_none_for_a_permission(
+    name: str, released: Project, tmp_path: Path
+) -> None:
     """Who signs layouts does not deploy: the payload is no statement, and about no artifact."""
-    one = artifacts(released)[0]
-    options = ["--allow-http-registry", "--trusted-root", str(released.lab.trusted_root())]
-    who = ["--certificate-oidc-issuer", ISSUER, "--certificate-identity", SUBJECT]
-    done = released.tool(["cosign", "verify", *options, *who, f"{one['repository']}@{one['digest']}"], check=False)
-    assert done.returncode != 0
+    consumer = CosignConsumer() if name == "cosign" else FluxConsumer(name, "flux-verify-1.9", names_trust_root=True)
+    policy = released.folder / "policy.yaml"
+    assert ask(released, consumer, policy) is Outcome.ACCEPTED
+    owner = tmp_path / "policy.yaml"
+    owner.write_text(policy.read_text().replace("identities: [release]", "identities: [security]"))
+    assert ask(released, consumer, owner) is Outcome.REJECTED
 
 
 def test_a_release_that_the_layout_refuses_is_not_promoted(make_project: MakeProject) -> None:
