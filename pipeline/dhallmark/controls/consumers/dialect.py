@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reasons import Reason
 
 DHALLMARK: Final = "dhallmark"
 COSIGN: Final = "cosign"
@@ -37,9 +37,7 @@ class Dialect:
 
 
 def _named(*beginnings: str) -> tuple[Reason, ...]:
-    return tuple(
-        reason for reason in Reason if reason.value.startswith(beginnings) and not CATALOGUE[reason].indeterminate
-    )
+    return tuple(reason for reason in Reason if reason.value.startswith(beginnings))
 
 
 _CONTENT: Final = _named(
@@ -90,6 +88,14 @@ def _layer_blind(consumer: str) -> dict[Reason, str]:
     return {Reason.ARTIFACT_DIGEST_MISMATCH: why}
 
 
+def _lenient(consumer: str) -> dict[Reason, str]:
+    """What sigstore-go has no check for."""
+    return {
+        Reason.TIMESTAMP_FUTURE: f"{consumer} takes a time that has not come yet",
+        Reason.LOG_KEY_VALIDITY: f"{consumer} does not look at when the trust root believes a log's key",
+    }
+
+
 _SIGSTORE_GO: Final = {
     # "leaf certificate verification failed", whatever it was.
     Reason.CERTIFICATE_OUTSIDE_VALIDITY: Reason.CERTIFICATE_UNTRUSTED,
@@ -97,18 +103,44 @@ _SIGSTORE_GO: Final = {
     Reason.LOG_ORIGIN: Reason.LOG_CHECKPOINT,
     # Rekor v2's entry is made anew from the bundle, so another entry is not in the tree.
     Reason.LOG_ENTRY_MISMATCH: Reason.LOG_INCLUSION,
+    # An entry whose promise does not hold is passed over.
+    Reason.LOG_PROMISE: Reason.LOG_ENTRY_MISSING,
+    # What cannot be read as a bundle is passed over, as if nobody had signed.
+    Reason.BUNDLE_MALFORMED: Reason.SIGNATURE_NONE,
+    Reason.CERTIFICATE_MISSING: Reason.SIGNATURE_NONE,
+    Reason.CERTIFICATE_ROOT_INCLUDED: Reason.SIGNATURE_NONE,
+    Reason.ENVELOPE_PAYLOAD_TYPE: Reason.STATEMENT_MALFORMED,
+    Reason.SUBJECT_ALGORITHM: Reason.SUBJECT_MISMATCH,
 }
 """Where sigstore-go has one message for several causes."""
 
+_SIGSTORE_PYTHON: Final = {
+    # "failed to build timestamp certificate chain", whatever it was.
+    Reason.CERTIFICATE_OUTSIDE_VALIDITY: Reason.CERTIFICATE_UNTRUSTED,
+    Reason.SUBJECT_ALGORITHM: Reason.SUBJECT_MISMATCH,
+}
+
+
+def _go(consumer: str, *blind: Blind) -> Dialect:
+    """A consumer that verifies with sigstore-go."""
+    return Dialect(
+        coarse=_SIGSTORE_GO,
+        blind={reason: why for part in (_lenient(consumer), *blind) for reason, why in part.items()},
+    )
+
+
 DIALECTS: Final[Mapping[str, Dialect]] = {
     DHALLMARK: Dialect(),
-    COSIGN: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _type_blind("`cosign verify`")),
-    COSIGN_ATTESTATION: Dialect(
-        coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _content_blind("`cosign verify-attestation`")
+    COSIGN: _go("cosign", _layer_blind("cosign"), _type_blind("`cosign verify`")),
+    COSIGN_ATTESTATION: _go("cosign", _layer_blind("cosign"), _content_blind("`cosign verify-attestation`")),
+    COSIGN_2: _go("cosign", _layer_blind("cosign"), _type_blind("`cosign verify`")),
+    FLUX_1_8: _go("Flux", _type_blind("Flux")),
+    FLUX_1_9: _go("Flux", _type_blind("Flux")),
+    KYVERNO: _go("Kyverno", _layer_blind("Kyverno"), _content_blind("the policy for Kyverno")),
+    SIGSTORE_PYTHON: Dialect(
+        coarse=_SIGSTORE_PYTHON,
+        blind=_layer_blind("sigstore-python")
+        | _lenient("sigstore-python")
+        | _content_blind("a program with sigstore-python"),
     ),
-    COSIGN_2: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("cosign") | _type_blind("`cosign verify`")),
-    FLUX_1_8: Dialect(coarse=_SIGSTORE_GO, blind=_type_blind("Flux")),
-    FLUX_1_9: Dialect(coarse=_SIGSTORE_GO, blind=_type_blind("Flux")),
-    KYVERNO: Dialect(coarse=_SIGSTORE_GO, blind=_layer_blind("Kyverno") | _content_blind("the policy for Kyverno")),
-    SIGSTORE_PYTHON: Dialect(blind=_layer_blind("sigstore-python") | _content_blind("a program with sigstore-python")),
 }

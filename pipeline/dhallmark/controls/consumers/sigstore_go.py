@@ -56,10 +56,11 @@ BUNDLE: Final = Steps(
         (Reason.IDENTITY_ISSUER_MISMATCH, _IDENTITY + "issuer" + _NOT_FOUND),
         # cosign's own, about a bundle that sigstore-go has accepted.
         (Reason.SIGNATURE_KIND, "bundle does not contain a DSSE envelope"),
+        (Reason.SUBJECT_MISMATCH, "no matching subject digest found"),
     )
 )
 _BEGINNING: Final = re.compile(
-    r"^(?=failed to |must provide |expected key |SCTs required|bundle does not )", re.MULTILINE
+    r"^(?=failed to |must provide |expected key |SCTs required|bundle does not |no matching )", re.MULTILINE
 )
 """How a message begins: some go on over several lines."""
 

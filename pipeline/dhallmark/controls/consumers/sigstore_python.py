@@ -6,30 +6,27 @@ compared here, as its documentation asks of whoever uses it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from sigstore.dsse import Statement
-from sigstore.hashes import Hashed
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore.verify.policy import Identity
-from sigstore_models.common.v1 import HashAlgorithm
 
 from dhallmark.config.identities import IdentityRule
 from dhallmark.config.load import load_policy
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.dialect import SIGSTORE_PYTHON
-from dhallmark.controls.consumers.sigstore_python_answers import VERIFIED, Answer, furthest, read_error
-from dhallmark.digest import Digest
+from dhallmark.controls.consumers.sigstore_python_answers import VERIFIED, Answer, conclude, read_error
 from dhallmark.errors import Error, RegistryError, UsageError
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import split_repository
 from dhallmark.reasons import Reason
 from dhallmark.statement import PAYLOAD_TYPE
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.judge import claimed_type
 
 
 class SigstorePythonConsumer:
@@ -70,33 +67,35 @@ class SigstorePythonConsumer:
             bundles = await registry.bundles(repository, digest)
         if not bundles:
             return [Check(name="sigstore-python", reason=Reason.SIGNATURE_NONE, detail="no bundle is attached")]
-        checks = []
-        for rule, identities in rules:
-            # What a bundle claims to be is not yet verified; it only says which bundles are worth a look.
-            claimed = [bundle for bundle in bundles if claimed_type(bundle) == rule.predicate_type]
-            answers = [_examine(verifier, bundle, identity, digest) for bundle in claimed for identity in identities]
-            checks.append(furthest(rule.predicate_type, answers))
-        return checks
+        known = list(dict.fromkeys(identity for _, identities in rules for identity in identities))
+        examined = {
+            identity: [
+                _examine(verifier, bundle, Identity(identity=identity[1], issuer=identity[0])) for bundle in bundles
+            ]
+            for identity in known
+        }
+        return [
+            conclude(rule.predicate_type, str(digest), [answer for one in identities for answer in examined[one]])
+            for rule, identities in rules
+        ]
 
 
-def _exact(rule: IdentityRule) -> Identity:
-    """The library's policy for one identity. Raises UsageError for what it cannot say."""
+def _exact(rule: IdentityRule) -> tuple[str, str]:
+    """Issuer and subject of one identity. Raises UsageError for what the library cannot say."""
     if rule.subject is None or rule.issuer is None:
         raise UsageError(f"{SIGSTORE_PYTHON} compares exact issuers and subjects: it knows no expressions and no keys")
-    return Identity(identity=rule.subject, issuer=rule.issuer)
+    return rule.issuer, rule.subject
 
 
-def _examine(verifier: Verifier, content: bytes, identity: Identity, digest: Digest) -> Answer:
+def _examine(verifier: Verifier, content: bytes, identity: Identity) -> Answer:
     """What the library says of one bundle and one identity."""
     try:
         payload_type, payload = verifier.verify_dsse(Bundle.from_json(content), identity)
         if payload_type != PAYLOAD_TYPE:
             return Answer(Reason.ENVELOPE_PAYLOAD_TYPE, f"the payload is of type {payload_type}", VERIFIED)
-        statement = Statement(payload)
-        if not statement._matches_digest(  # noqa: SLF001 - what the library's own command line compares with
-            Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
-        ):
-            return Answer(Reason.SUBJECT_MISMATCH, "no subject of the verified statement has the digest", VERIFIED)
+        Statement(payload)  # the library's own check of the format
+        body = json.loads(payload)
+        digests = frozenset(str(subject["digest"].get("sha256", "")) for subject in body["subject"])
+        return Answer(None, "", VERIFIED, predicate_type=body["predicateType"], sha256=digests)
     except Exception as error:  # noqa: BLE001 - whatever the library does with a hostile bundle is its answer
         return read_error(error)
-    return Answer(None, "")

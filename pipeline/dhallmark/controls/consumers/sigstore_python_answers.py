@@ -68,6 +68,9 @@ class Answer:
     words: str
     step: int = 0
     """How far verification came."""
+    predicate_type: str = ""
+    """What was verified: the type of the statement, and the SHA-256 digests of its subjects in hex."""
+    sha256: frozenset[str] = frozenset()
 
 
 def read_error(error: Exception) -> Answer:
@@ -77,12 +80,17 @@ def read_error(error: Exception) -> Answer:
     return Answer(reason, words, step)
 
 
-def furthest(predicate_type: str, answers: Sequence[Answer]) -> Check:
-    """The check of a required statement: the bundle that was accepted, or that came furthest."""
+def conclude(predicate_type: str, digest: str, answers: Sequence[Answer]) -> Check:
+    """The check of one required statement about `digest`, from what came of each bundle."""
     name = f"sigstore-python {predicate_type}"
-    if not answers:
-        return Check(name=name, reason=Reason.STATEMENT_MISSING, detail=f"no bundle claims to be a {predicate_type}")
-    if any(answer.reason is None for answer in answers):
+    verified = [answer for answer in answers if answer.reason is None]
+    right = [answer for answer in verified if answer.predicate_type == predicate_type]
+    if any(digest.removeprefix("sha256:") in answer.sha256 for answer in right):
         return Check(name=name)
-    last = max(answers, key=lambda answer: answer.step)
+    if right:
+        return Check(name=name, reason=Reason.SUBJECT_MISMATCH, detail="no subject of the statement has the digest")
+    refused = [answer for answer in answers if answer.reason is not None]
+    if not refused:
+        return Check(name=name, reason=Reason.STATEMENT_MISSING, detail=f"no verified statement is a {predicate_type}")
+    last = max(refused, key=lambda answer: answer.step)
     return Check(name=name, reason=last.reason, detail=last.words[:2000])
