@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from dhallmark.control import Control, Group
 from dhallmark.controls.catalogue import certificate, chart, gitops, log, policy, registry, signature, statement, steps
+from dhallmark.controls.catalogue.differences import as_seen
 from dhallmark.errors import UsageError
 
-CONTROLS: tuple[Control, ...] = (
+_STATED: tuple[Control, ...] = (
     *signature.CONTROLS,
     *certificate.CONTROLS,
     *log.CONTROLS,
@@ -19,8 +20,7 @@ CONTROLS: tuple[Control, ...] = (
     *gitops.CONTROLS,
     *chart.CONTROLS,
 )
-
-
+CONTROLS: tuple[Control, ...] = tuple(as_seen(control) for control in _STATED)
 FIRST: tuple[Control, ...] = tuple(control for control in CONTROLS if control.release)
 """The few that every release runs: unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
 
