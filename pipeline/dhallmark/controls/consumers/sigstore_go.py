@@ -50,6 +50,7 @@ BUNDLE: Final = Steps(
         (Reason.ENVELOPE_MALFORMED, _ENVELOPE + "illegal base64 data .*"),
         (Reason.SIGNATURE_INVALID, _ENVELOPE + r"accepted signatures do not match threshold, Found: \d+, Expected \d+"),
         (Reason.STATEMENT_MALFORMED, _STATEMENT + "(extract statement from envelope|decode subject digest): .*"),
+        (Reason.STATEMENT_MALFORMED, "failed to fetch envelope statement: .*"),
         (Reason.SUBJECT_TOO_MANY, _SIGNATURE + r"too many (subjects|digests): \d+ > \d+"),
         (Reason.SUBJECT_MISMATCH, _SIGNATURE + "provided artifact digests? do(es)? not match .*digests? in statement"),
         (Reason.IDENTITY_SUBJECT_MISMATCH, _IDENTITY + "SAN" + _NOT_FOUND),
