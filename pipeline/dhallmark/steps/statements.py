@@ -100,9 +100,9 @@ def link_statement(link: Link) -> Statement:
 
 
 def release_sources(config: Config, *, config_file: str, closure: Closure) -> tuple[str, ...]:
-    """Every file of the project that decides on the release, sorted: the configuration and the local imports."""
+    """Every file of the project that decides on the release, sorted: configuration, attached layout, local imports."""
     values = {application.chart.values for application in config.applications.values()}
-    named = {config_file, config.policy, config.signing.trust_config, *values}
+    named = {config_file, config.policy, config.signing.trust_config, config.publish.layout, *values}
     local = {item.path for item in closure.imports}
     return tuple(sorted(name for name in named | local if name is not None))
 

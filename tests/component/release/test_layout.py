@@ -85,6 +85,11 @@ def test_every_artifact_is_judged_by_the_attached_layout(released: Project) -> N
         assert {one["subject"] for one in layout["parts"]} >= {"step resolve", "step publish", "inspection layer"}
 
 
+def test_the_attached_layout_is_a_source_of_the_release(released: Project) -> None:
+    link = json.loads((released.build / "links" / "resolve.link").read_text())
+    assert "layout.sigstore.json" in link["materials"]
+
+
 def test_a_policy_that_wants_a_newer_layout_refuses_the_release(released: Project, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text((released.folder / "policy.yaml").read_text().replace("minimumVersion: 1", "minimumVersion: 2"))
