@@ -76,6 +76,17 @@ def check(
     )
 
 
+def warn_of_loose(policy: Policy, file: Path) -> None:
+    """Tell, beside the progress, which expressions of the policy let look-alikes in."""
+    from dhallmark.cli.output import relay
+    from dhallmark.config.review import loose_expressions
+    from dhallmark.config.strictyaml import dotted
+
+    tell = relay()
+    for advice in loose_expressions(policy):
+        tell(f"warning: {file} ({dotted(advice.field)}) {advice.message}, such as {advice.example}\n")
+
+
 def reference() -> Result:
     """Print the reference of the policy file, as Markdown: every key, made from the model that checks it."""
     from dhallmark.config.reference import policy_reference

@@ -101,6 +101,7 @@ def verify(
     import anyio
 
     from dhallmark import strictjson
+    from dhallmark.cli.policy import warn_of_loose
     from dhallmark.config.load import load_policy
     from dhallmark.errors import UsageError
     from dhallmark.files import write_atomic
@@ -133,7 +134,9 @@ def verify(
         registry_ca=registry_ca,
         jobs=jobs,
     )
-    basis = Basis.load(load_policy(policy, minimum_version=minimum_policy), trusted_root)
+    rules = load_policy(policy, minimum_version=minimum_policy)
+    warn_of_loose(rules, policy)
+    basis = Basis.load(rules, trusted_root)
     request.read()
     with ExitStack() as stack:
         spool = Spool()

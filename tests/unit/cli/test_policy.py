@@ -118,3 +118,16 @@ def test_an_unknown_reason_is_a_usage_error() -> None:
     code, _, stderr = call("reasons", "sig")
     assert code == ExitCode.USAGE
     assert "no reason 'sig'" in stderr
+
+
+def test_who_verifies_is_warned_of_a_loose_policy(policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    root = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", "tlogs": [], "ctlogs": []}
+    (tmp_path / "root.json").write_text(json.dumps({**root, "certificateAuthorities": []}))
+    words = ["verify", "--tree", str(tmp_path / "empty"), "--policy", str(policy)]
+    words += ["--trusted-root", str(tmp_path / "root.json")]
+    code, _, stderr = call(*words)
+    assert code == ExitCode.REJECTED
+    assert f"warning: {policy} (identities.release.subjectRegExp) admits a dot that is not escaped, such as" in stderr
+    policy.write_text(POLICY.replace("subjectRegExp", "subject"))
+    assert "warning" not in call(*words)[2]
