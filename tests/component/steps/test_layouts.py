@@ -222,6 +222,41 @@ def test_a_file_that_was_changed_in_a_chart_is_found_by_the_inspection(project: 
     assert reasons == {"step.artifact-rule"}
 
 
+def test_provenance_stands_for_a_step_and_names_every_file_of_a_chart(project: Project) -> None:
+    """One step, which the build type of the provenance names; each file of the layer is matched with its subjects."""
+
+    def by_provenance(body: dict[str, Any]) -> None:
+        build = {**body["steps"][0], "name": "build", "build_types": ["https://dhallmark.dev/build/v1"]}
+        body["steps"] = [{**build, "expected_materials": [["ALLOW", "*"]], "expected_products": [["ALLOW", "*"]]}]
+        body["inspect"][0]["expected_products"] = [
+            *(
+                [
+                    "MATCH",
+                    "*",
+                    "IN",
+                    f"chart/{name}",
+                    "WITH",
+                    "PRODUCTS",
+                    "IN",
+                    f"environments/{name}/charts",
+                    "FROM",
+                    "build",
+                ]
+                for name in ("dev", "prod")
+            ),
+            ["ALLOW", "dir:chart/*"],
+            ["DISALLOW", "*"],
+        ]
+
+    change(project, by_provenance)
+    assert sign_layout(project).returncode == 0
+    _, body = verify(project)
+    said = {one["subject"].partition("@")[0].partition("/live/")[2]: one for one in body["verdicts"]}
+    accepted = {name for name, one in said.items() if one["outcome"] == "accepted"}
+    assert accepted == {"dev/api", "dev/web", "prod/api"}
+    assert {said[name]["reason"] for name in said.keys() - accepted} == {"step.artifact-rule"}
+
+
 def test_a_summary_that_failed_is_not_signed_by_who_releases(project: Project) -> None:
     digest = Digest.of(b"artifact")
     failed = Verdict.of("x", checks=[Check(name="artifact", reason=Reason.SIGNATURE_NONE)])
