@@ -146,7 +146,10 @@ def read_source(path: Path) -> tuple[dict[str, Any], Secrets]:
 def _data(secret: Mapping[str, Any]) -> dict[str, str]:
     """The text of a Secret's keys. Raises FormatError."""
     try:
-        encoded = {str(key): base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+        encoded = {
+            str(key): base64.b64decode(value, validate=True).decode()
+            for key, value in (secret.get("data") or {}).items()
+        }
         return encoded | {str(key): str(value) for key, value in (secret.get("stringData") or {}).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise FormatError("a Secret's data is not base64 of text") from error
