@@ -7,6 +7,7 @@ command returns a `Result` or raises an `Error`; this module alone prints and de
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -90,6 +91,8 @@ _FAMILIES = {
     "evidence": (_PROOF, "Results of controls, as signed statements."),
     "lab": (_TOOLS, "The local Sigstore and its registries."),
 }
+# What other packages of the environment would do to our models is none of theirs, and looking for them takes time.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 _DEBUG_ONLY_HINT = "run it again with --debug, and report the traceback"
 _OUTSIDE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -190,7 +193,8 @@ def _dispatch(words: Sequence[str], output: Output) -> ExitCode:
             return app(tokens)
 
     try:
-        result = app.meta(list(words), console=console(output.stdout))
+        # Only help is printed by cyclopts, and rich takes as long to load as all of it.
+        result = app.meta(list(words), console=console(output.stdout) if _asks_for_help(words) else None)
     except cyclopts.CycloptsError as error:
         raise UsageError(_usage_message(error), hint="see `dhallmark --help`") from error
     if isinstance(result, Result):
@@ -221,6 +225,10 @@ def _refuse_unknown(tokens: Sequence[str]) -> None:
 def _usage_message(error: cyclopts.CycloptsError) -> str:
     error.verbose = False
     return str(error).strip().splitlines()[0]
+
+
+def _asks_for_help(words: Sequence[str]) -> bool:
+    return not words or not {"--help", "-h", "--version"}.isdisjoint(words) or words[-1] in _FAMILIES
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

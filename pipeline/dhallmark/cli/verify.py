@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dhallmark.verify.basis import Basis
-    from dhallmark.verify.batch import Target
+    from dhallmark.verify.judged import Judged
     from dhallmark.verify.reference import Reference, Registries
     from dhallmark.verify.spool import Spool
+    from dhallmark.verify.target import Target
 
 SCHEMA: Final = "dhallmark.dev/verdicts/v1"
 STREAM_SCHEMA: Final = "dhallmark.dev/verdict-stream/v1"
@@ -98,8 +99,6 @@ def verify(
     jobs
         How many processes verify at once where there are many verdicts to give: one for each processor unless given.
     """
-    import anyio
-
     from dhallmark import strictjson
     from dhallmark.cli.policy import warn_of_loose
     from dhallmark.config.load import load_policy
@@ -142,7 +141,7 @@ def verify(
         spool = Spool()
         stack.callback(spool.close)
         with _stream(stream) as tell:
-            anyio.run(request.judge_all, basis, spool, tell)
+            request.judge_all(basis, spool, tell)
             tell(_summary(spool))
         data = {"schema": SCHEMA, "outcome": spool.outcome.value, "verdicts": spool}
         if record is not None:
@@ -200,8 +199,31 @@ class _Request:
     registries: Registries | None = None
     """What `targets` leads to."""
 
-    async def judge_all(self, basis: Basis, spool: Spool, tell: Callable[[bytes], object]) -> None:
+    def judge_all(self, basis: Basis, spool: Spool, tell: Callable[[bytes], object]) -> None:
         """Put every verdict into `spool`, and tell each as a line."""
+        from dhallmark.cli.output import progress
+        from dhallmark.verify.few import are_few, verify_few
+
+        listener = progress()
+
+        def take(judged: Judged) -> None:
+            spool.add(judged)
+            tell(b'{"number":%d,"verdict":%b}' % (judged.number, judged.line))
+            listener.advance(_WORK)
+
+        if are_few(self.targets):
+            judge = basis.judge()
+            listener.start(_WORK)
+            for judged in verify_few(self.targets, judge):
+                listener.expect(_WORK, by=1)
+                take(judged)
+        else:
+            import anyio
+
+            anyio.run(self._judge_many, basis, take)
+        listener.done(_WORK, summary=_count(spool))
+
+    async def _judge_many(self, basis: Basis, take: Callable[[Judged], object]) -> None:
         from dhallmark.cli.output import progress
         from dhallmark.verify.batch import verify_many
         from dhallmark.verify.crew import Crew
@@ -213,10 +235,7 @@ class _Request:
             crew = await stack.enter_async_context(Crew(basis, workers=self.jobs))
             listener.start(_WORK)
             async for judged in verify_many(self.targets, crew, found=lambda count: listener.expect(_WORK, by=count)):
-                spool.add(judged)
-                tell(b'{"number":%d,"verdict":%b}' % (judged.number, judged.line))
-                listener.advance(_WORK)
-            listener.done(_WORK, summary=_count(spool))
+                take(judged)
 
     def read(self) -> None:
         """Find out what everything names, before anything is written or asked. Raises UsageError, InputError."""
@@ -236,8 +255,8 @@ class _Request:
             self.targets.append(TreeTarget(self.tree))
 
     def _refer(self, reference: Reference) -> Target:
-        from dhallmark.verify.batch import ReferenceTarget
         from dhallmark.verify.reference import Registries
+        from dhallmark.verify.target import ReferenceTarget
 
         if self.registries is None:
             self.registries = Registries(plain_http=self.plain_http, ca=self.registry_ca)
@@ -248,8 +267,8 @@ class _Request:
 
 def _read_list(name: str) -> Target:
     from dhallmark.files import read_regular
-    from dhallmark.verify.batch import ListTarget
     from dhallmark.verify.filelist import MAX_LIST_BYTES, parse_list
+    from dhallmark.verify.target import ListTarget
 
     if name == STANDARD:
         content, file = sys.stdin.buffer.read(MAX_LIST_BYTES + 1), "standard input"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dhallmark.config import strictyaml
+from dhallmark.config.docstrings import attribute_docstrings
 from dhallmark.config.model import Config, Model, Name, Repository, Version
 from dhallmark.config.policy import Origin, Policy
 from dhallmark.digest import Digest
@@ -197,7 +198,7 @@ def _keys(kind: Any) -> list[str]:  # noqa: ANN401
 
 def _description(kind: Any, key: str) -> str | None:  # noqa: ANN401
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for field in kind.model_fields.values():
-            if field.alias == key and field.description:
-                return " ".join(field.description.split())
+        for name, field in kind.model_fields.items():
+            if field.alias == key and name in attribute_docstrings(kind):
+                return " ".join(attribute_docstrings(kind)[name].split())
     return None

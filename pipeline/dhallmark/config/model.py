@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from dhallmark.config.docstrings import attribute_docstrings
 
 _SEMVER = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -39,8 +43,22 @@ class Model(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         populate_by_name=True,
-        use_attribute_docstrings=True,
+        # A command that reads one file has no use for the models of the others.
+        defer_build=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The model's JSON Schema, with the fields' docstrings."""
+        found = handler(schema)
+        properties = handler.resolve_ref_schema(found).get("properties", {})
+        docstrings = attribute_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            item = properties.get(field.alias or name, {})
+            # What a reference leads to need not be said where it stands, too.
+            if name in docstrings and handler.resolve_ref_schema(item).get("description") != docstrings[name]:
+                item.setdefault("description", docstrings[name])
+        return found
 
 
 class Source(Model):

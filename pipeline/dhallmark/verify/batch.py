@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -17,55 +15,15 @@ from dhallmark.verify.crew import Crew, Numbered
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.folder import read_folder
 from dhallmark.verify.judged import Judged
+from dhallmark.verify.target import FolderTarget, LayoutTarget, ListTarget, ReferenceTarget, Target, name_of
 
 if TYPE_CHECKING:
-    from dhallmark.verify.reference import Reference, Registries
+    from dhallmark.verify.reference import Reference
 
 CHUNK: Final = 16
 """Items that are judged together: few, so that verdicts come soon, and enough that passing them on costs little."""
 _CONCURRENT_REFERENCES: Final = 4
 """Artifacts that are read from registries at once; each may have some blobs in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderTarget:
-    """A folder of artifacts and their bundles."""
-
-    folder: Path
-    name: str | None = None
-    """The name that statements must give each artifact; any where this is None."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutTarget:
-    """An OCI image layout."""
-
-    folder: Path
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceTarget:
-    """An artifact in a registry, or all tags of a repository."""
-
-    reference: Reference
-    registries: Registries
-    name: str = ""
-    """The name that statements must give the artifact; its repository where this is empty."""
-    platform: str = ""
-    """Which manifest of an image index is meant, such as `linux/amd64`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListTarget:
-    """The targets of a list, read as they are needed."""
-
-    name: str
-    count: int
-    targets: Iterable[FileTarget]
-
-
-Target = FileTarget | FolderTarget | LayoutTarget | TreeTarget | ReferenceTarget | ListTarget
 
 
 async def verify_many(
@@ -114,7 +72,7 @@ class _Run:
                             chunk = await self._add(item, chunk)
                     if self._number == before:
                         self._expect(1)
-                        await self._tell(self._next(), Verdict.of(_name(target)))
+                        await self._tell(self._next(), Verdict.of(name_of(target)))
                 await self._start(chunk)
 
     def _expect(self, count: int) -> None:
@@ -223,17 +181,3 @@ class _Run:
 
 def _whole_folder(target: FolderTarget) -> list[FileTarget | Verdict]:
     return list(read_folder(target.folder, name=target.name))
-
-
-def _name(target: Target) -> str:
-    match target:
-        case FileTarget():
-            return target.subject
-        case TreeTarget():
-            return str(target.tree)
-        case FolderTarget() | LayoutTarget():
-            return str(target.folder)
-        case ListTarget():
-            return target.name
-        case ReferenceTarget():
-            return str(target.reference)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dhallmark.config.policy import Policy
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.claimed import claimed_statement, claimed_type, claims_layout
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
-from dhallmark.verify.layouts.gate import LayoutGate
-from dhallmark.verify.layouts.inspections import Product
-from dhallmark.verify.layouts.layer import Layer
 from dhallmark.verify.legacy import LegacySignature, claimed_legacy_type
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.trust import TrustRoot
+
+if TYPE_CHECKING:
+    # in-toto is slow to load, and most policies have no layout.
+    from dhallmark.verify.layouts.gate import LayoutGate
+    from dhallmark.verify.layouts.layer import Layer
 
 __all__ = ["Evidence", "Judge", "claimed_statement", "claimed_type"]
 
@@ -54,7 +57,7 @@ class Judge:
     def __post_init__(self) -> None:
         rules = PolicyJudge(self.policy, self.trust)
         object.__setattr__(self, "_rules", rules)
-        object.__setattr__(self, "_layout", LayoutGate.of(rules, self.trust))
+        object.__setattr__(self, "_layout", _layout_gate(rules, self.trust))
 
     @property
     def rules(self) -> PolicyJudge:
@@ -100,6 +103,8 @@ class Judge:
         judgement = self._rules.judge(claims, facts, broken=broken)
         parts = list(judgement.rules)
         if layout is not None:
+            from dhallmark.verify.layouts.inspections import Product
+
             product = Product(name=facts.name or "", digest=facts.digest, archive=facts.archive, layer=evidence.layer)
             parts.append(layout.judge([claim for claim in claims if isinstance(claim, Signed)], product))
         return Verdict.of(
@@ -108,6 +113,14 @@ class Judge:
             parts=parts,
             ignored=[*judgement.ignored, *ignored],
         )
+
+
+def _layout_gate(rules: PolicyJudge, trust: TrustRoot | None) -> LayoutGate | None:
+    if rules.policy.layout is None:
+        return None
+    from dhallmark.verify.layouts.gate import LayoutGate
+
+    return LayoutGate.of(rules, trust)
 
 
 def _layout_unasked(source: str) -> Verdict:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, UsageError
-from dhallmark.verify.batch import FolderTarget, LayoutTarget, Target
 from dhallmark.verify.files import FileTarget, bundles_beside, is_bundle
+from dhallmark.verify.target import FolderTarget, LayoutTarget, Target
 
 if TYPE_CHECKING:
     from dhallmark.verify.reference import Reference

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dhallmark.config.policy import Policy, SummaryRule
 from dhallmark.digest import Digest
@@ -18,9 +18,11 @@ from dhallmark.identity import Signatory
 from dhallmark.reasons import Reason
 from dhallmark.statement import SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1, Statement, Subject
 from dhallmark.verdict import Outcome, Verdict
-from dhallmark.verify.layouts.functionaries import Identities
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
+
+if TYPE_CHECKING:
+    from dhallmark.verify.layouts.functionaries import Identities
 
 SLSA_VERSION = "1.1"
 VERIFIER = "https://dhallmark.dev/verifier"

@@ -18,10 +18,11 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify import crew as module
 from dhallmark.verify.basis import TreeTarget
-from dhallmark.verify.batch import FolderTarget, LayoutTarget, ListTarget, Target, verify_many
+from dhallmark.verify.batch import verify_many
 from dhallmark.verify.crew import Crew
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.judged import Judged
+from dhallmark.verify.target import FolderTarget, LayoutTarget, ListTarget, Target
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import SignedFiles

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dhallmark.errors import UsageError
-from dhallmark.verify.batch import FolderTarget, LayoutTarget, Target
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.reference import Reference
+from dhallmark.verify.target import FolderTarget, LayoutTarget, Target
 from dhallmark.verify.targets import parse_target
 
 DIGEST = "sha256:" + "ab" * 32

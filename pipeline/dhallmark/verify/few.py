@@ -1,0 +1,37 @@
+"""Few verdicts, one after the other: what a short command does without an event loop, which takes time to load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeGuard
+
+from dhallmark.verdict import Verdict
+from dhallmark.verify.basis import TreeTarget, verdict_on
+from dhallmark.verify.files import FileTarget
+from dhallmark.verify.judge import Judge
+from dhallmark.verify.judged import Judged
+from dhallmark.verify.target import ListTarget, Target, name_of
+
+FEW: Final = 100
+"""Items up to which nothing is gained by doing several at once."""
+Simple = FileTarget | TreeTarget | ListTarget
+
+
+def are_few(targets: Sequence[Target]) -> TypeGuard[Sequence[Simple]]:
+    """True where `verify_few` will do: files, lists of files and deploy trees, and not many."""
+    count = sum(target.count if isinstance(target, ListTarget) else 1 for target in targets)
+    return count <= FEW and all(isinstance(target, FileTarget | TreeTarget | ListTarget) for target in targets)
+
+
+def verify_few(targets: Iterable[Simple], judge: Judge) -> Iterator[Judged]:
+    """The verdicts on all that `targets` name, in order; see `verify_many`."""
+    number = 0
+    for target in targets:
+        items = target.targets if isinstance(target, ListTarget) else [target]
+        before = number
+        for item in items:
+            yield Judged.of(number, verdict_on(item, judge))
+            number += 1
+        if number == before:
+            yield Judged.of(number, Verdict.of(name_of(target)))
+            number += 1
