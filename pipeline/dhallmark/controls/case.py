@@ -29,7 +29,7 @@ from dhallmark.config.model import Model
 from dhallmark.control import Control, Expectation, Group, Kind
 from dhallmark.controls.faults import Fault
 from dhallmark.errors import FormatError, Location, UsageError
-from dhallmark.files import write_atomic
+from dhallmark.files import write_atomic, write_new
 from dhallmark.reasons import Reason
 from dhallmark.record import parse_record
 from dhallmark.verdict import Outcome
@@ -135,7 +135,7 @@ class Case(Model):
         )
 
     def write(self, folder: Path) -> None:
-        write_atomic(folder / CASE, strictjson.dump(self.model_dump(mode="json", by_alias=True)))
+        write_new(folder / CASE, strictjson.dump(self.model_dump(mode="json", by_alias=True)))
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -15,7 +15,7 @@ from dhallmark.controls.case import Side
 from dhallmark.controls.forging.bundle import GENUINE, Forger, Recipe
 from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
-from dhallmark.files import write_atomic
+from dhallmark.files import write_new
 from dhallmark.identity import Identity
 from dhallmark.oci.descriptor import (
     BUNDLE_V0_3,
@@ -174,12 +174,12 @@ class Forge:
         """Write what was made as one side of a prepared case."""
         if self.files is None:
             self.layout.write(side.artifact)
-        write_atomic(side.policy, self.policy or self.original.policy)
+        write_new(side.policy, self.policy or self.original.policy)
         for name, content in {**self.original.beside, **self.beside}.items():
-            write_atomic(side.policy.parent / name, content)
-        write_atomic(side.trusted_root, self.trusted_root or self.original.trusted_root)
+            write_new(side.policy.parent / name, content)
+        write_new(side.trusted_root, self.trusted_root or self.original.trusted_root)
         for name, content in self.working_directory.items():
-            write_atomic(side.working_directory / name, content)
+            write_new(side.working_directory / name, content)
 
 
 def attach_bundle(

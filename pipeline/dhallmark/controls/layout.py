@@ -14,7 +14,7 @@ from pathlib import Path
 from dhallmark import strictjson
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, Location
-from dhallmark.files import write_atomic
+from dhallmark.files import write_new
 from dhallmark.oci.descriptor import OCI_INDEX, Descriptor, Manifest, fallback_tag
 
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -57,17 +57,17 @@ class Layout:
         self.tags[fallback_tag(digest)] = manifest.digest
 
     def write(self, folder: Path) -> None:
-        """Write the layout to `folder`."""
+        """Write the layout to `folder`, which is new, and which whoever makes it lets appear as a whole."""
         for digest, content in self.blobs.items():
-            write_atomic(folder / "blobs" / "sha256" / digest.hex, content)
+            write_new(folder / "blobs" / "sha256" / digest.hex, content)
         for digest, manifest in self.manifests.items():
-            write_atomic(folder / "blobs" / "sha256" / digest.hex, manifest.content)
+            write_new(folder / "blobs" / "sha256" / digest.hex, manifest.content)
         entries = [manifest.descriptor.to_json() for _, manifest in sorted(self.manifests.items())]
         for tag, digest in sorted(self.tags.items()):
             entries.append({**self.manifests[digest].descriptor.to_json(), "annotations": {_REF_NAME: tag}})
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-        write_atomic(folder / "index.json", strictjson.dump_compact(index))
-        write_atomic(folder / "oci-layout", _LAYOUT)
+        write_new(folder / "index.json", strictjson.dump_compact(index))
+        write_new(folder / "oci-layout", _LAYOUT)
 
     @classmethod
     def read(cls, folder: Path) -> Layout:

@@ -18,6 +18,7 @@ from dhallmark import strictjson
 from dhallmark.control import Mutation, NotApplicableError
 from dhallmark.controls.forge import Bench, SignedStatement
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
+from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.lab import pki
@@ -111,7 +112,8 @@ def under_policy(change: Callable[[Bench, Json], None], mutation: Mutation) -> M
 
 async def as_it_is(bench: Bench) -> Digest:
     """The good artifact with all that is attached to it."""
-    bench.forge.layout = bench.original.layout
+    original = bench.original.layout
+    bench.forge.layout = Layout(dict(original.manifests), dict(original.blobs), dict(original.tags))
     return bench.good
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import socket
+import tarfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,12 +17,18 @@ import pytest
 from dhallmark.control import Group
 from dhallmark.controls.case import Case, Side
 from dhallmark.controls.faults import Fault
-from dhallmark.controls.forge import attach_bundle
+from dhallmark.controls.forge import Original, SignedStatement, attach_bundle
+from dhallmark.controls.forging.authorities import Forgers
+from dhallmark.controls.forging.bundle import Forger
 from dhallmark.controls.layout import Layout
+from dhallmark.controls.prepare import merge_trust
 from dhallmark.controls.proxy import Proxy
 from dhallmark.controls.registry import false_blobs, fill, link_blobs, start_registry
 from dhallmark.digest import Digest
+from dhallmark.identity import Identity
 from dhallmark.oci.descriptor import Descriptor, Manifest, build_manifest
+from dhallmark.package.model import HELM_CONFIG, HELM_CONTENT
+from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
 
 CONFIG, CHART = b"{}", b"a chart"
 POLICY = """\
@@ -119,5 +129,134 @@ def make_case(tmp_path: Path) -> Callable[..., Path]:
             expect={},
         ).write(folder)
         return folder
+
+    return make
+
+
+REPOSITORY = "https://github.com/acme/platform"
+WORKFLOW = f"{REPOSITORY}/.github/workflows/release.yml"
+REVISION = "5d1e3ad2c5b8b9e1c9a4c1f2d3e4f5a6b7c8d9e0"
+RELEASED = "registry.example/acme/prod/web"
+WHOLE_POLICY = f"""\
+schemaVersion: 1
+identities:
+  release:
+    issuer: https://token.actions.githubusercontent.com
+    subject: {WORKFLOW}@refs/heads/main
+statements:
+  - predicateType: {COSIGN_SIGN_V1}
+    identities: [release]
+  - predicateType: {SLSA_PROVENANCE_V1}
+    identities: [release]
+  - predicateType: {LINK_V0_3}
+    identities: [release]
+    steps: [render, package, publish]
+source:
+  repository: {REPOSITORY}
+builders: [{WORKFLOW}]
+"""
+SMALL_POLICY = POLICY
+
+
+def _chart() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, text in {
+            "web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.2.3\n",
+            "web/x.yaml": "{}\n",
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def _link(name: str, materials: dict[str, Digest], products: dict[str, Digest]) -> Statement:
+    return Statement.build(
+        predicate_type=LINK_V0_3,
+        subjects=[Subject(path, digest) for path, digest in products.items()],
+        predicate={
+            "name": name,
+            "command": [name],
+            "materials": [{"name": path, "digest": {"sha256": digest.hex}} for path, digest in materials.items()],
+            "byproducts": {},
+            "environment": {},
+        },
+    )
+
+
+def _statements(manifest: Digest, archive: Digest) -> list[Statement]:
+    subject = Subject(RELEASED, manifest)
+    rendered = {"out/chart": Digest.of(b"chart")}
+    packed = {"out/web-1.2.3.tgz": archive, "out/manifest": manifest}
+    source = {"uri": f"git+{REPOSITORY}@refs/heads/main", "digest": {"gitCommit": REVISION}}
+    provenance = {
+        "buildDefinition": {
+            "buildType": "https://dhallmark.dev/build/v1",
+            "externalParameters": {"version": "1.2.3"},
+            "internalParameters": {"dirty": False},
+            "resolvedDependencies": [source],
+        },
+        "runDetails": {"builder": {"id": WORKFLOW}},
+    }
+    return [
+        Statement.build(predicate_type=COSIGN_SIGN_V1, subjects=[subject], predicate={}),
+        Statement.build(
+            predicate_type=SLSA_PROVENANCE_V1,
+            subjects=[Subject("web-1.2.3.tgz", archive), subject],
+            predicate=provenance,
+        ),
+        _link("render", {"src/web.dhall": Digest.of(b"source")}, rendered),
+        _link("package", rendered, packed),
+        _link("publish", packed, {"out/published": manifest}),
+    ]
+
+
+@pytest.fixture(scope="session")
+def make_original() -> Callable[..., Original]:
+    """Makes a released chart that somebody else's instance signed: by all statements that dhallmark makes, or, `small`,
+    by cosign's alone, with a policy that asks for no more."""
+
+    def make(*, small: bool = False) -> Original:
+        chart, layout = _chart(), Layout()
+        for blob in (CONFIG, chart):
+            layout.add_blob(blob)
+        manifest = build_manifest(
+            config=Descriptor.of(CONFIG, HELM_CONFIG), layers=[Descriptor.of(chart, HELM_CONTENT)]
+        )
+        layout.add_manifest(manifest)
+        user = Forgers.make()
+        signer = Identity(
+            issuer="https://token.actions.githubusercontent.com",
+            subject=f"{WORKFLOW}@refs/heads/main",
+            extensions={
+                "buildSignerURI": f"{WORKFLOW}@refs/heads/main",
+                "buildSignerDigest": REVISION,
+                "sourceRepositoryURI": REPOSITORY,
+                "sourceRepositoryDigest": REVISION,
+                "sourceRepositoryRef": "refs/heads/main",
+            },
+        )
+        statements = _statements(manifest.digest, Digest.of(chart))
+        signed = [
+            SignedStatement(bundle=Forger(user).bundle(one.payload, signer), statement=one, identity=signer)
+            for one in statements[: 1 if small else None]
+        ]
+        for one in signed:
+            attach_bundle(layout, manifest, one.bundle)
+        forgers = Forgers.make()
+        trusted_root = json.dumps(user.trusted_roots[0]).encode()
+        for root in forgers.trusted_roots:
+            trusted_root = merge_trust(trusted_root, json.dumps(root).encode())
+        return Original(
+            layout=layout,
+            digest=manifest.digest,
+            name=RELEASED,
+            signed=tuple(signed),
+            policy=(SMALL_POLICY if small else WHOLE_POLICY).encode(),
+            beside={},
+            trusted_root=trusted_root,
+            forger=Forger(forgers),
+        )
 
     return make

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dhallmark.control import Control, Group
-from dhallmark.controls.catalogue import certificate, chart, gitops, log, policy, registry, signature, statement, steps
+from dhallmark.controls.catalogue import (
+    certificate,
+    chart,
+    gitops,
+    log,
+    policy,
+    registry,
+    signature,
+    source,
+    statement,
+    steps,
+)
 from dhallmark.controls.catalogue.differences import as_seen
 from dhallmark.errors import UsageError
 
 _STATED: tuple[Control, ...] = (
     *signature.CONTROLS,
     *certificate.CONTROLS,
+    *source.CONTROLS,
     *log.CONTROLS,
     *statement.CONTROLS,
     *steps.CONTROLS,

@@ -337,7 +337,7 @@ CONTROLS = (
         expect=accepted_by_all(),
     ),
     Control(
-        id="C15",
+        id="C15-provenance",
         group=Group.CERTIFICATE,
         title="provenance that claims another commit than the certificate proves",
         flaw="A build script that writes what it likes into the provenance.",
@@ -378,7 +378,7 @@ CONTROLS = (
         expect=by_all(Reason.CERTIFICATE_SCT),
     ),
     Control(
-        id="C18",
+        id="C18-list",
         group=Group.CERTIFICATE,
         title="signed by a commit of the workflow that is not on the policy's list",
         flaw="Whoever can push a branch can change the workflow on it, and sign.",
@@ -399,6 +399,7 @@ CONTROLS = (
             ("usage", "for servers, not for code", Leaf(usage=_SERVERS), Reason.CERTIFICATE_PROFILE),
             ("key", "whose key may not sign", Leaf(digital_signature=False), Reason.CERTIFICATE_PROFILE),
             ("names", "with two names, the right one and another", Leaf(names=2), Reason.CERTIFICATE_PROFILE),
+            ("extension", "with an extension that cannot be read", Leaf(malformed=True), Reason.CERTIFICATE_PROFILE),
             ("authority", "of an authority", Leaf(authority=True), Reason.CERTIFICATE_UNTRUSTED),
         )
     ),

@@ -44,6 +44,16 @@ def _tree(change: Callable[[Path], None] = lambda _: None, *, attested: str = "p
     return mutate
 
 
+async def _empty_tree(bench: Bench) -> None:
+    of_type(bench, SLSA_PROVENANCE_V1)
+    if bench.forge.files is not None:
+        (bench.forge.files / ENVIRONMENTS).mkdir()
+
+
+def _stray(chart: Path) -> None:
+    write_atomic(chart.parent / "attack.yaml", _TEMPLATE)
+
+
 def _newer_chart(chart: Path) -> None:
     write_atomic(chart / CHART, _CHART.replace(b"1.0.0", b"1.0.1"))
 
@@ -120,6 +130,20 @@ CONTROLS = tuple(
             "An attestation that is there, and that nobody verifies.",
             _tree(_tampered_attestation),
             Reason.SIGNATURE_INVALID,
+        ),
+        (
+            "G6-stray",
+            "with a file that belongs to no chart",
+            "A manifest that someone added to the repository.",
+            _tree(_stray),
+            Reason.ARTIFACT_CONTENT_MISMATCH,
+        ),
+        (
+            "G6-empty",
+            "without a chart",
+            "Nothing was checked, and nothing was wrong.",
+            _empty_tree,
+            Reason.NOTHING_CHECKED,
         ),
         (
             "G6-inside",

@@ -13,6 +13,7 @@ from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.controls.forging.log import b64
 from dhallmark.controls.mutations import (
     Json,
+    as_it_is,
     changed,
     edited,
     keyed,
@@ -21,6 +22,7 @@ from dhallmark.controls.mutations import (
     retargeted,
     rewritten,
     to_url_safe,
+    under_policy,
 )
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
@@ -91,6 +93,25 @@ async def _message(bench: Bench) -> Digest:
     bundle = bench.forge.sign(content, bench.signer, Recipe(message=True))
     await bench.forge.attach(digest, bundle)
     return digest
+
+
+def _also_bare(over: Callable[[bytes], bytes]) -> Mutation:
+    """The release, and a bare signature over what `over` makes of its manifest, under a policy that wants one."""
+
+    def demand(_: Bench, policy: Json) -> None:
+        policy["signature"] = {"identities": policy["statements"][0]["identities"]}
+
+    async def mutate(bench: Bench) -> Digest:
+        digest = await as_it_is(bench)
+        content = over(bench.forge.layout.manifests[digest].content)
+        await bench.forge.attach(digest, bench.forge.sign(content, bench.signer, Recipe(message=True)))
+        return digest
+
+    return under_policy(demand, mutate)
+
+
+def _of_another_version(body: Json) -> None:
+    body["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.9+json"
 
 
 def _signed_anew(change: Callable[[bytes], bytes]) -> Callable[[Bench, SignedStatement], Iterator[bytes]]:
@@ -333,11 +354,28 @@ CONTROLS = (
         expect=by_all(Reason.BUNDLE_MALFORMED),
     ),
     Control(
-        id="S14",
+        id="S14-kind",
         group=Group.SIGNATURE,
         title="a bare signature over the manifest where a statement is required",
         flaw="A signature without a statement: it says neither what the artifact is nor for which environment.",
         mutate=_message,
         expect=by_all(Reason.SIGNATURE_KIND),
+    ),
+    Control(
+        id="S14-other",
+        group=Group.SIGNATURE,
+        title="a bare signature over something else, under a policy that wants one over the manifest",
+        flaw="A signature that is found but not compared with what it is over.",
+        mutate=_also_bare(lambda manifest: manifest + b"\n"),
+        good=_also_bare(lambda manifest: manifest),
+        expect=only(DHALLMARK, rejected(Reason.MESSAGE_MISMATCH)),
+    ),
+    Control(
+        id="S15",
+        group=Group.SIGNATURE,
+        title="bundles of a version that does not exist yet",
+        flaw="A format that is not known, and so is read as another.",
+        mutate=changed(_of_another_version),
+        expect=by_all(Reason.FORMAT_UNSUPPORTED),
     ),
 )

@@ -78,6 +78,42 @@ def _without_second(*, instead: bool) -> Mutation:
     return mutate
 
 
+def _each_link(change: Callable[[Json], None]) -> Mutation:
+    """Every link after `change`."""
+
+    def payloads(_: Bench, one: SignedStatement) -> Iterator[bytes]:
+        is_link = one.statement.predicate_type == LINK_V0_3
+        yield edited(one.statement.payload, change) if is_link else one.statement.payload
+
+    return restated(payloads, needs=LINK_V0_3)
+
+
+def _unnamed(body: Json) -> None:
+    body["predicate"].pop("name", None)
+
+
+async def _claiming_another_commit(bench: Bench) -> Digest | None:
+    if "sourceRepositoryDigest" not in bench.signer.extensions:
+        raise NotApplicableError("the signer's certificate says nothing of a source")
+
+    def change(_: Bench, body: Json) -> None:
+        body["predicate"]["environment"] = {"GITHUB_SHA": "0" * 40}
+
+    return await _link(change)(bench)
+
+
+def _file_of_another_step(links: Json) -> None:
+    links[MAKE]["products"]["oci/MANIFEST"] = _ZERO
+
+
+def _making_any(body: Json) -> None:
+    body["steps"][0]["expected_products"] = [["CREATE", "*"]]
+
+
+def _one_file_more(links: Json) -> None:
+    links[MAKE]["products"]["out/attack"] = _ZERO
+
+
 def _same_file_by_case(links: Json) -> None:
     links[MAKE]["products"]["out/CHART"] = links[MAKE]["products"]["out/chart"]
 
@@ -137,7 +173,23 @@ CONTROLS = (
         )
     ),
     Control(
-        id="P16",
+        id="C15-link",
+        group=Group.CERTIFICATE,
+        title="a record of a step that claims another commit than the certificate proves",
+        flaw="A build script that writes what it likes into its record.",
+        mutate=_claiming_another_commit,
+        expect=by_all(Reason.STEP_MISSING),
+    ),
+    Control(
+        id="P16-unnamed",
+        group=Group.STATEMENT,
+        title="records of steps that do not say of which",
+        flaw="A step that is named by its file.",
+        mutate=_each_link(_unnamed),
+        expect=by_all(Reason.STATEMENT_PREDICATE),
+    ),
+    Control(
+        id="P16-file",
         group=Group.STATEMENT,
         title="the record of the first step, attached under the name of the second",
         flaw="A step that is named by its file.",
@@ -168,6 +220,14 @@ CONTROLS = (
                 "whose second step used another file than the first one made",
                 "A material that is never checked (GHSA-p86f-xmg6-9q4x).",
                 LaidOut(links=_another_chart),
+                LaidOut(),
+                Reason.STEP_ARTIFACT_RULE,
+            ),
+            (
+                "P13-more",
+                "whose first step made a file more than it may",
+                "A file that slips in between two steps.",
+                LaidOut(links=_one_file_more),
                 LaidOut(),
                 Reason.STEP_ARTIFACT_RULE,
             ),
@@ -225,6 +285,14 @@ CONTROLS = (
                 "A rule that is about another file than it seems.",
                 LaidOut(links=_same_file_by_case),
                 LaidOut(),
+                Reason.STEP_ARTIFACT_NAME,
+            ),
+            (
+                "P20-steps",
+                "of which two steps made files that are one where case does not count",
+                "A rule that is about another file than it seems.",
+                LaidOut(layout=_making_any, links=_file_of_another_step),
+                LaidOut(layout=_making_any),
                 Reason.STEP_ARTIFACT_NAME,
             ),
             (

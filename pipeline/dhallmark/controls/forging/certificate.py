@@ -26,6 +26,7 @@ LIFETIME = timedelta(minutes=10)
 """As Fulcio's."""
 _ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
+_BASIC_CONSTRAINTS = x509.BasicConstraints.oid
 _SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 _V1 = b"\x00"
 
@@ -42,6 +43,8 @@ class Leaf:
     """This e-mail address as its name, instead of the identity's subject."""
     names: int = 1
     """How many alternative names it has."""
+    malformed: bool = False
+    """True where one of its extensions cannot be read."""
     scts: tuple[Of, ...] = (Of.OWN,)
     """By whose CT logs its timestamps are."""
     sct_of_another: bool = False
@@ -104,6 +107,8 @@ def _builder(
     for name, value in identity.extensions.items():
         extension = x509.UnrecognizedExtension(ObjectIdentifier(EXTENSION_OIDS[name]), der.text(value))
         builder = builder.add_extension(extension, critical=False)
+    if leaf.malformed:
+        builder = builder.add_extension(x509.UnrecognizedExtension(_BASIC_CONSTRAINTS, b"no DER"), critical=False)
     if leaf.authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder
