@@ -29,6 +29,7 @@ def controls(
     lab: Annotated[Path | None, Parameter(env_var="DHALLMARK_LAB")] = None,
     into: Path | None = None,
     prepared: Path | None = None,
+    reports: Path | None = None,
     prepare_only: Annotated[bool, Parameter(negative="")] = False,
     only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     case: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -67,6 +68,8 @@ def controls(
         Keep what was prepared in this folder.
     prepared
         Judge what was prepared in this folder, and prepare nothing.
+    reports
+        Judge nothing: make one report of the JSON reports in this folder, `<id>.json` for each control of --prepared.
     prepare_only
         Stop when everything is prepared.
     only
@@ -96,6 +99,7 @@ def controls(
     import anyio
 
     from dhallmark.controls.catalogue import select
+    from dhallmark.controls.collect import collect
     from dhallmark.controls.consumers import BUILT_IN, make_consumer
     from dhallmark.controls.document import controls_document
     from dhallmark.controls.evidence import make_test_result
@@ -117,6 +121,8 @@ def controls(
         raise UsageError("give --ref, or --prepared with a folder", hint="see `dhallmark controls --help`")
     if statement is not None and not policy.is_file():
         raise UsageError("--statement needs --policy: the result names the policy that it was reached with")
+    if reports is not None and prepared is None:
+        raise UsageError("--reports needs --prepared, the folder with what was judged")
     if prepare_only and into is None:
         raise UsageError("--prepare-only needs --into")
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as temporary:
@@ -142,7 +148,7 @@ def controls(
                 progress=progress(),
             )
 
-        found = anyio.run(judge)
+        found = collect(folder, reports, controls=chosen) if reports is not None else anyio.run(judge)
     if statement is not None:
         write_atomic(statement, make_test_result(found, policy=policy, configurations=configurations).payload)
     write_reports(controls_document(found, policy=str(policy)), wanted)
