@@ -101,6 +101,14 @@ def sign_with(key: PrivateKey, message: bytes) -> bytes:
     return key.sign(message, ec.ECDSA(digests.get(key.curve.name, hashes.SHA256())))
 
 
+SCHEMES = {
+    "ECPrivateKey": sequence(oid("1.2.840.10045.4.3.2")),
+    "RSAPrivateKey": sequence(oid("1.2.840.113549.1.1.11"), b"\x05\x00"),
+    "Ed25519PrivateKey": sequence(oid("1.3.101.112")),
+}
+"""The names in CMS of what `sign_with` does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
     """What a log is given, and the body that it makes of it: a method for each kind of entry."""
@@ -328,11 +336,12 @@ class Instance:
         pieces: bool = False,
         change: Callable[[bytes], bytes] = lambda attributes: attributes,
         status: int = 0,
+        signer: tuple[PrivateKey, x509.Certificate] | None = None,
     ) -> bytes:
         """A TimeStampResp over `content` (RFC 3161), DER.
 
         `attributes`: the signature is over signed attributes, as nearly all authorities do it; `change` changes them.
-        `pieces`: the content stands in an octet string of octet strings, which BER allows.
+        `pieces`: the content stands in an octet string of octet strings, which BER allows. `signer`: another authority.
         """
         moment = at or datetime.now(UTC)
         sha256 = sequence(oid("2.16.840.1.101.3.4.2.1"), b"\x05\x00")
@@ -350,7 +359,7 @@ class Instance:
             digests = sequence(oid("1.2.840.113549.1.9.4"), tlv(0x31, der_octets(hashlib.sha256(info).digest())))
             attribute_set = change(kinds + digests)
             signed = tlv(0x31, attribute_set)
-        certificate = self.timestamp.certificates[0]
+        key, certificate = signer or (self.timestamp.key, self.timestamp.certificates[0])
         signer_info = sequence(
             b"\x02\x01\x01",
             sequence(
@@ -359,8 +368,8 @@ class Instance:
             ),
             sha256,
             tlv(0xA0, attribute_set) if attributes else b"",
-            sequence(oid("1.2.840.10045.4.3.2")),
-            der_octets(self.timestamp.key.sign(signed, ec.ECDSA(hashes.SHA256()))),
+            SCHEMES[type(key).__name__],
+            der_octets(sign_with(key, signed)),
         )
         octets = tlv(0x24, der_octets(info)) if pieces else der_octets(info)
         token = sequence(

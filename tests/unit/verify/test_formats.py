@@ -511,3 +511,33 @@ def test_a_checkpoint_may_name_the_port_of_the_log(instance: Instance) -> None:
     for url, reason in (("http://rekor.unit.test:3000", None), ("http://rekor.unit.test:3001", Reason.LOG_ORIGIN)):
         trust = instance.trust(lambda root, url=url: root["tlogs"][0].update(baseUrl=url))  # type: ignore[misc]
         assert verify(bundle, trust, keys=keys).verdict.reason is reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda log: log["publicKey"]["validFor"].update(end="2021-01-01T00:00:00Z", start="2020-01-01T00:00:00Z"),
+        lambda log: log["publicKey"].update(keyDetails="PKIX_ED25519"),
+        lambda log: log["publicKey"].update(
+            keyDetails="PKIX_RSA_PKCS1V15_2048_SHA256", rawBytes=public_der(KEYS["RSA"])
+        ),
+        lambda log: log["publicKey"].update(keyDetails="PKIX_ECDSA_P384_SHA_384", rawBytes=public_der(KEYS["P-384"])),
+        lambda log: log["publicKey"].update(rawBytes="AAAA"),
+    ],
+)
+def test_an_sct_is_held_to_its_logs_key_and_time(instance: Instance, change: Callable[[Json], object]) -> None:
+    trust = instance.trust(lambda root: change(root["ctlogs"][0]))
+    assert verify(instance.sign(PAYLOAD), trust).verdict.reasons == {Reason.CERTIFICATE_SCT}
+
+
+def test_a_log_whose_key_cannot_be_read_is_told_from_a_bad_entry(instance: Instance) -> None:
+    trust = instance.trust(lambda root: root["tlogs"][0]["publicKey"].update(keyDetails="ML_DSA_65"))
+    assert verify(instance.sign(PAYLOAD), trust).verdict.reasons == {
+        Reason.FORMAT_UNSUPPORTED,
+        Reason.TIMESTAMP_MISSING,
+    }
+
+
+def public_der(key: PrivateKey) -> str:
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(der).decode()
