@@ -3,72 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
 
+from dhallmark.cli.options import SigningOptions
+from dhallmark.cli.signing import OpenKey, open_source
 from dhallmark.config.load import parse_policy
 from dhallmark.config.policy import Policy
 from dhallmark.config.strictyaml import MAX_BYTES
-from dhallmark.errors import InputError, Location, UsageError
+from dhallmark.errors import InputError, Location
 from dhallmark.identity import KeyIdentity, Signatory
-from dhallmark.sign.document import SignedDocument, sign_document, sign_document_with_key
-from dhallmark.sign.key import open_key
-from dhallmark.sign.secret import choose_secret
-from dhallmark.sign.token import choose_source
+from dhallmark.sign import document
+from dhallmark.sign.document import SignedDocument
 from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.policy import demands
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningOptions:
-    """Who signs, and against which instance."""
+def sign_document(
+    options: SigningOptions, payload: bytes, *, policy: Policy, allow: Callable[[Signatory], None]
+) -> SignedDocument:
+    """Sign `payload`. `allow` is asked before the signature, and raises. A key must satisfy what `policy` demands.
 
-    trust_config: Path | None
-    key: str | None
-    key_password_file: Path | None
-    key_password_env: str | None
-    token_file: Path | None
-    token_env: str | None
-    token_fd: int | None
-    audience: str
-
-    def sign(self, payload: bytes, *, policy: Policy, allow: Callable[[Signatory], None]) -> SignedDocument:
-        """Sign `payload`. `allow` is asked before the signature, and raises. A key must satisfy what `policy` demands.
-
-        Raises UsageError for options that do not fit together, and what signing raises.
-        """
-        if self.key is None:
-            if self.key_password_file is not None or self.key_password_env is not None:
-                raise UsageError("a key's password without a key", hint="name the key with --key")
-            token = choose_source(file=self.token_file, variable=self.token_env, descriptor=self.token_fd)
+    Raises what `open_source` and signing raise.
+    """
+    with open_source(options) as source:
+        if isinstance(source, OpenKey):
             return anyio.run(
                 partial(
-                    sign_document,
+                    document.sign_document_with_key,
                     payload,
-                    token=token,
-                    trust_config=self.trust_config,
-                    audience=self.audience,
-                    allow=allow,
-                )
-            )
-        if self.token_file is not None or self.token_env is not None or self.token_fd is not None:
-            raise UsageError("both a key and an OIDC token are given", hint="sign with one of them")
-        secret = choose_secret(file=self.key_password_file, variable=self.key_password_env)
-        with open_key(self.key, secret=secret) as opened:
-            return anyio.run(
-                partial(
-                    sign_document_with_key,
-                    payload,
-                    key=opened,
-                    trust_config=self.trust_config,
+                    key=source.key,
+                    trust_config=options.trust_config,
                     demands=demands(policy),
                     trusted=tuple(managed_keys(policy).values()),
                     allow=allow,
                 )
             )
+        return anyio.run(
+            partial(
+                document.sign_document,
+                payload,
+                token=source,
+                trust_config=options.trust_config,
+                audience=options.audience,
+                allow=allow,
+            )
+        )
 
 
 def read_policy(path: Path) -> Policy:

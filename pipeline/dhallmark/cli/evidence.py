@@ -7,23 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dhallmark.cli.options import (
-    Audience,
-    KeyPasswordFile,
-    KeyPasswordVariable,
-    KeyReference,
-    RegistryCa,
-    TokenDescriptor,
-    TokenFile,
-    TokenVariable,
-    TrustConfigFile,
-)
+from dhallmark.cli.options import SIGNING, RegistryCa, SigningOptions
 from dhallmark.cli.result import Result
 
 if TYPE_CHECKING:
     from dhallmark.statement import Statement
 
-_AUDIENCE = "sigstore"
 _MAX_BYTES = 16 * 1024 * 1024
 SCHEMA_SIGN = "dhallmark.dev/evidence-sign/v1"
 SCHEMA_ATTACH = "dhallmark.dev/evidence-attach/v1"
@@ -34,38 +23,23 @@ def sign(
     statement: Annotated[Path, Parameter(help="The test result, as `dhallmark controls --statement` wrote it.")],
     out: Annotated[Path, Parameter(help="Where to write the bundle.")] = Path("controls.sigstore.json"),
     policy: Annotated[Path, Parameter(help="The policy, which says who deploys.")] = Path("policy.yaml"),
-    trust_config: TrustConfigFile = None,
-    key: KeyReference = None,
-    key_password_file: KeyPasswordFile = None,
-    key_password_env: KeyPasswordVariable = None,
-    token_file: TokenFile = None,
-    token_env: TokenVariable = None,
-    token_fd: TokenDescriptor = None,
-    audience: Audience = _AUDIENCE,
+    signing: SigningOptions = SIGNING,
 ) -> Result:
     """Sign a test result.
 
     One that is not good is not signed by an identity that the policy lets sign a release: Flux and cosign would take it
     for a permission to deploy.
     """
-    from dhallmark.cli.document import SigningOptions, name_of, read_file, read_policy
+    from dhallmark.cli.document import name_of, read_file, read_policy, sign_document
     from dhallmark.controls.evidence import require_other_signer
     from dhallmark.files import write_atomic
 
     content = read_file(statement, most=_MAX_BYTES)
     parsed = _parse(content, file=statement)
     rules = read_policy(policy)
-    options = SigningOptions(
-        trust_config=trust_config,
-        key=key,
-        key_password_file=key_password_file,
-        key_password_env=key_password_env,
-        token_file=token_file,
-        token_env=token_env,
-        token_fd=token_fd,
-        audience=audience,
+    signed = sign_document(
+        signing, content, policy=rules, allow=lambda signatory: require_other_signer(parsed, signatory, rules)
     )
-    signed = options.sign(content, policy=rules, allow=lambda signatory: require_other_signer(parsed, signatory, rules))
     write_atomic(out, signed.bundle)
     result = str(parsed.predicate.get("result"))
     data = {"schema": SCHEMA_SIGN, "identity": signed.identity.to_json(), "result": result, "bundle": str(out)}

@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dhallmark.cli.options import (
-    Audience,
-    BuildFolder,
-    ConfigFile,
-    KeyPasswordFile,
-    KeyPasswordVariable,
-    KeyReference,
-    TokenDescriptor,
-    TokenFile,
-    TokenVariable,
-    TrustConfigFile,
-)
+from dhallmark.cli.options import SIGNING, BuildFolder, ConfigFile, SigningOptions
 from dhallmark.cli.result import Result
 
 if TYPE_CHECKING:
@@ -29,7 +18,6 @@ if TYPE_CHECKING:
     from dhallmark.verdict import Verdict
     from dhallmark.verify.layouts.model import Item, Layout
 
-_AUDIENCE = "sigstore"
 SCHEMA_SHOW = "dhallmark.dev/layout/v1"
 SCHEMA_SIGN = "dhallmark.dev/layout-sign/v1"
 
@@ -89,14 +77,7 @@ def sign(
     layout: LayoutFile = Path("layout.json"),
     out: Annotated[Path, Parameter(help="Where to write the bundle.")] = Path("layout.sigstore.json"),
     policy: PolicyFile = Path("policy.yaml"),
-    trust_config: TrustConfigFile = None,
-    key: KeyReference = None,
-    key_password_file: KeyPasswordFile = None,
-    key_password_env: KeyPasswordVariable = None,
-    token_file: TokenFile = None,
-    token_env: TokenVariable = None,
-    token_fd: TokenDescriptor = None,
-    audience: Audience = _AUDIENCE,
+    signing: SigningOptions = SIGNING,
 ) -> Result:
     """Sign a layout, as one of the identities that the policy names for it.
 
@@ -104,7 +85,7 @@ def sign(
     """
     from datetime import UTC, datetime
 
-    from dhallmark.cli.document import SigningOptions, name_of, read_file
+    from dhallmark.cli.document import name_of, read_file, sign_document
     from dhallmark.errors import InputError, Location, VerdictError
     from dhallmark.files import write_atomic
     from dhallmark.identity import Signatory
@@ -136,17 +117,7 @@ def sign(
                 hint="nothing was signed: the policy does not let this signer sign a layout",
             ) from refusal
 
-    options = SigningOptions(
-        trust_config=trust_config,
-        key=key,
-        key_password_file=key_password_file,
-        key_password_env=key_password_env,
-        token_file=token_file,
-        token_env=token_env,
-        token_fd=token_fd,
-        audience=audience,
-    )
-    signed = options.sign(content, policy=rules, allow=allow)
+    signed = sign_document(signing, content, policy=rules, allow=allow)
     write_atomic(out, signed.bundle)
     data = {"schema": SCHEMA_SIGN, "identity": signed.identity.to_json(), "bundle": str(out)}
     return Result(data=data, text=f"{out}\nsigned by {name_of(signed.identity)}")

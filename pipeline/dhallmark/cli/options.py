@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -41,3 +42,24 @@ MoveTag = Annotated[
 RegistryCa = Annotated[
     Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
 ]
+AUDIENCE: Final = "sigstore"
+"""What Fulcio asks for where nothing else is set up: `dhallmark.sign.token.AUDIENCE`, without loading that."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningOptions:
+    """Who signs, with whose services: each of these is an option of every command that signs."""
+
+    trust_config: TrustConfigFile = None
+    key: KeyReference = None
+    key_password_file: KeyPasswordFile = None
+    key_password_env: KeyPasswordVariable = None
+    token_file: TokenFile = None
+    token_env: TokenVariable = None
+    token_fd: TokenDescriptor = None
+    audience: Audience = AUDIENCE
+
+
+SIGNING: Final = SigningOptions()
+"""The options as they are where none is given."""

@@ -19,20 +19,14 @@ from cyclopts import Parameter
 from dhallmark import strictjson
 from dhallmark.cli.gitops import still_verifies
 from dhallmark.cli.options import (
+    SIGNING,
     AllowDirty,
-    Audience,
     BuilderId,
     BuildFolder,
     ConfigFile,
-    KeyPasswordFile,
-    KeyPasswordVariable,
-    KeyReference,
     MoveTag,
     RegistryCa,
-    TokenDescriptor,
-    TokenFile,
-    TokenVariable,
-    TrustConfigFile,
+    SigningOptions,
 )
 from dhallmark.cli.output import progress, relay
 from dhallmark.cli.plan import plan as write_plan
@@ -59,7 +53,6 @@ from dhallmark.report.assemble import check_commands, control_lines, released
 from dhallmark.report.model import FILE, ControlLine, Released, Report
 from dhallmark.report.table import render
 from dhallmark.sign.signer import CONCURRENCY, SignedRelease
-from dhallmark.sign.token import AUDIENCE
 from dhallmark.steps.attest import Attested
 from dhallmark.steps.attest import attest as attest_release
 from dhallmark.steps.ci import detect_builder
@@ -108,14 +101,7 @@ def release(
     trusted_root: Annotated[
         Path | None, Parameter(help="A Sigstore trusted_root.json. That of the instance that signs otherwise.")
     ] = None,
-    trust_config: TrustConfigFile = None,
-    key: KeyReference = None,
-    key_password_file: KeyPasswordFile = None,
-    key_password_env: KeyPasswordVariable = None,
-    token_file: TokenFile = None,
-    token_env: TokenVariable = None,
-    token_fd: TokenDescriptor = None,
-    audience: Audience = AUDIENCE,
+    signing: SigningOptions = SIGNING,
     builder_id: BuilderId = None,
     controls: Annotated[
         bool, Parameter(help="Show that tampered copies of the release are refused; needs --lab.", negative=())
@@ -147,24 +133,19 @@ def release(
         config=settings,
         policy=load_policy(root / settings.policy),
         trust=trust_root(
-            settings, root=root, trusted_root=trusted_root, trust_config=trust_config, keyed=key is not None
+            settings,
+            root=root,
+            trusted_root=trusted_root,
+            trust_config=signing.trust_config,
+            keyed=signing.key is not None,
         ),
         registry_ca=registry_ca,
     )
     trust = TrustRoot.parse(run.trust)
     configured = root / settings.signing.trust_config if settings.signing.trust_config else None
-    with open_signing(
-        key=key,
-        key_password_file=key_password_file,
-        key_password_env=key_password_env,
-        token_file=token_file,
-        token_env=token_env,
-        token_fd=token_fd,
-        audience=audience,
-        concurrency=CONCURRENCY,
-    ) as sign:
+    with open_signing(signing, concurrency=CONCURRENCY) as sign:
         attested = _make(run, builder=builder, allow_dirty=allow_dirty)
-        signed = sign(build, trust_config or configured, run.policy)
+        signed = sign(build, signing.trust_config or configured, run.policy)
     return _finish(run, attested, signed, trust, deploy=deploy, lab=lab if controls else None, move_tag=move_tag)
 
 

@@ -7,24 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dhallmark.cli.options import (
-    Audience,
-    BuildFolder,
-    ConfigFile,
-    KeyPasswordFile,
-    KeyPasswordVariable,
-    KeyReference,
-    TokenDescriptor,
-    TokenFile,
-    TokenVariable,
-    TrustConfigFile,
-)
+from dhallmark.cli.options import SIGNING, BuildFolder, ConfigFile, SigningOptions
 from dhallmark.cli.result import Result
 from dhallmark.cli.signing import open_signing
 from dhallmark.config.load import load_config, load_policy
 from dhallmark.identity import KeyIdentity, Signatory
 from dhallmark.sign.signer import CONCURRENCY, SignedRelease, read_statements
-from dhallmark.sign.token import AUDIENCE
 from dhallmark.steps.attest import judge, require_accepted
 
 SCHEMA = "dhallmark.dev/sign/v1"
@@ -34,14 +22,7 @@ def sign(
     *,
     config: ConfigFile = Path("dhallmark.yaml"),
     build: BuildFolder = Path("build"),
-    trust_config: TrustConfigFile = None,
-    key: KeyReference = None,
-    key_password_file: KeyPasswordFile = None,
-    key_password_env: KeyPasswordVariable = None,
-    token_file: TokenFile = None,
-    token_env: TokenVariable = None,
-    token_fd: TokenDescriptor = None,
-    audience: Audience = AUDIENCE,
+    signing: SigningOptions = SIGNING,
     concurrency: Annotated[int, Parameter(help="Statements that are signed at the same time.")] = CONCURRENCY,
 ) -> Result:
     """Sign all statements with one certificate or one key, in Sigstore bundles.
@@ -51,19 +32,12 @@ def sign(
     settings = load_config(config)
     policy = load_policy(config.parent / settings.policy)
     configured = settings.signing.trust_config
-    with open_signing(
-        key=key,
-        key_password_file=key_password_file,
-        key_password_env=key_password_env,
-        token_file=token_file,
-        token_env=token_env,
-        token_fd=token_fd,
-        audience=audience,
-        concurrency=concurrency,
-    ) as sign_build:
+    with open_signing(signing, concurrency=concurrency) as sign_build:
         # Again, though `attest` did it: between the two, someone may have changed a file.
         require_accepted(judge(read_statements(build), config=settings, policy=policy, build=build))
-        release = sign_build(build, trust_config or (config.parent / configured if configured else None), policy)
+        release = sign_build(
+            build, signing.trust_config or (config.parent / configured if configured else None), policy
+        )
     return Result(data=_to_json(release), text=_to_text(release, build))
 
 

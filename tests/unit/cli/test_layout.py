@@ -12,8 +12,10 @@ import pytest
 
 from dhallmark.cli import layout, vsa
 from dhallmark.cli.init import Platform, init
+from dhallmark.cli.options import SigningOptions
 from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, Error, FormatError, InputError, UsageError
+from dhallmark.sign.token import AUDIENCE
 from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 
 OWNED = "\nlayout:\n  identities: [release]\n  minimumVersion: 2\n"
@@ -123,7 +125,7 @@ def test_signs_with_one_thing(options: dict[str, Any], said: str, project: Path)
     ask_for_a_layout(project)
     layout.init(version=2)
     with pytest.raises(UsageError, match=said):
-        layout.sign(**options)
+        layout.sign(signing=SigningOptions(**options))
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff"])
@@ -145,3 +147,7 @@ def test_signs_nothing_as_a_summary_that_is_none(project: Path) -> None:
         (project / "vsa.json").write_bytes(content)
         with pytest.raises(FormatError):
             vsa.sign()
+
+
+def test_the_audience_is_that_of_tokens() -> None:
+    assert SigningOptions().audience == AUDIENCE
