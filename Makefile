@@ -53,6 +53,12 @@ lint: ## Type checks and lint
 unit: ## Tests that need nothing but Python
 	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/unit tests/conformance $(PYTEST_ARGS)
 
+FUZZ ?= 20
+.PHONY: fuzz
+fuzz: ## Mutants of bundles, layouts and policies, FUZZ times as many as `make unit` tries
+	@DHALLMARK_FUZZ=$(FUZZ) $(PYTHON) -m pytest -n 2 --hypothesis-show-statistics tests/unit/verify/test_mutations.py \
+		tests/unit/verify/layouts/test_properties.py tests/unit/config/test_policy_fuzz.py $(PYTEST_ARGS)
+
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
 	@$(TOOLS)

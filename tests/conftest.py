@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,19 @@ hypothesis.settings.register_profile(
     "untimed", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try each property DHALLMARK_FUZZ times as often: `make fuzz`."""
+    factor = int(os.environ.get("DHALLMARK_FUZZ", "1"))
+    tests = {id(function): function for function in (getattr(item, "obj", None) for item in items)}
+    for function in tests.values():
+        before = getattr(function, "_hypothesis_internal_use_settings", None)
+        if factor > 1 and before is not None:
+            # No database, and nothing but new cases: at this number both cost more than the cases.
+            function._hypothesis_internal_use_settings = hypothesis.settings(  # type: ignore[union-attr]
+                before, max_examples=before.max_examples * factor, database=None, phases=[hypothesis.Phase.generate]
+            )
 
 
 @dataclass(frozen=True, slots=True)
