@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dhallmark import strictjson
 from dhallmark.config import strictyaml
@@ -150,6 +151,13 @@ async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]
     return layout, bundles
 
 
+def _identity_of(entry: Any) -> object:  # noqa: ANN401 - an entry of any list of a trust root
+    """What makes two entries one: a log's id and key, whatever URL each was given; of an authority everything."""
+    if isinstance(entry, dict) and isinstance(entry.get("publicKey"), dict):
+        return entry.get("logId"), entry["publicKey"].get("rawBytes")
+    return entry
+
+
 def merge_trust(first: bytes, second: bytes) -> bytes:
     """A trust root that holds what both hold: mutants that a lab signed must fail for their flaw, not for their CA.
 
@@ -159,7 +167,8 @@ def merge_trust(first: bytes, second: bytes) -> bytes:
     other = strictjson.parse(second, what="trust root")
     for name in _LISTS:
         entries = merged.setdefault(name, [])
-        entries += [entry for entry in other.get(name, []) if entry not in entries]
+        known = [_identity_of(entry) for entry in entries]
+        entries += [entry for entry in other.get(name, []) if _identity_of(entry) not in known]
     content = json.dumps(merged, indent=2).encode()
     TrustRoot.parse(content)
     return content

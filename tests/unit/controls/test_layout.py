@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from dhallmark.controls.catalogue.signature import flip_last_bit
 from dhallmark.controls.forge import Forge, Original, attach_bundle
-from dhallmark.controls.forging.authorities import Forgers
+from dhallmark.controls.forging.authorities import Authorities, Forgers
 from dhallmark.controls.forging.bundle import Forger
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.prepare import merge_trust
 from dhallmark.controls.registry import false_blobs
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
+from dhallmark.lab import pki, trust
 from dhallmark.oci.descriptor import Descriptor, Manifest, build_manifest
 
 CONFIG, CHART = b"{}", b"a chart"
@@ -107,3 +112,24 @@ def test_trust_roots_are_merged_without_doubling() -> None:
     assert merge_trust(root, root)
     with pytest.raises(FormatError):
         merge_trust(root, b"{")
+
+
+def _root(url: str, key: ec.EllipticCurvePrivateKey, *, log_id: bytes | None = None) -> bytes:
+    """A trust root of an instance whose CT log has that key, at that URL."""
+    body = json.loads(json.dumps(Authorities.fresh("x", now=datetime.now(UTC)).trusted_root()))
+    der = pki.public_der(key)
+    for entry in body["ctlogs"]:
+        entry["baseUrl"] = url
+        entry["publicKey"]["rawBytes"] = base64.b64encode(der).decode()
+        entry["logId"]["keyId"] = base64.b64encode(log_id or trust.log_id(der)).decode()
+    return json.dumps(body).encode()
+
+
+def test_a_log_is_one_whatever_its_url_and_no_other_may_have_its_id() -> None:
+    """A lab that signs the release and the mutants is known by two URLs."""
+    key = pki.signing_key()
+    merged = json.loads(merge_trust(_root("https://one.test", key), _root("https://two.test", key)))
+    assert [log["baseUrl"] for log in merged["ctlogs"]] == ["https://one.test"]
+    claimed = trust.log_id(pki.public_der(key))
+    with pytest.raises(FormatError, match="two logs have the id"):
+        merge_trust(_root("https://one.test", key), _root("https://two.test", pki.signing_key(), log_id=claimed))
