@@ -12,6 +12,7 @@ from dhallmark.controls.catalogue import (
     log,
     policy,
     registry,
+    repository,
     signature,
     source,
     statement,
@@ -29,6 +30,7 @@ _STATED: tuple[Control, ...] = (
     *steps.CONTROLS,
     *policy.CONTROLS,
     *registry.CONTROLS,
+    *repository.CONTROLS,
     *gitops.CONTROLS,
     *chart.CONTROLS,
 )

@@ -23,7 +23,7 @@ from dhallmark.statement import PAYLOAD_TYPE
 from dhallmark.verify.parse import Envelope
 
 NOW = timedelta()
-_BEFORE = timedelta(seconds=5)
+ISSUED_BEFORE = timedelta(seconds=5)
 """How long before the signature the certificate was issued."""
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -114,7 +114,7 @@ class Forger:
                 key.public_key(),
                 ca=instances[recipe.ca].ca,
                 ct=[instances[of].ct for of in recipe.leaf.scts],
-                start=when + recipe.issued - _BEFORE,
+                start=when + recipe.issued - ISSUED_BEFORE,
             )
             material = {"certificate": {"rawBytes": b64(signer.public_bytes(Encoding.DER))}}
         carried = _pae(recipe, payload)
