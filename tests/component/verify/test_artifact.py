@@ -20,7 +20,8 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import TEST_RESULT_V0_1, Statement, Subject
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify import reference as reference_module
-from dhallmark.verify.artifact import examine, verify_artifact
+from dhallmark.verify.artifact import gather, verify_artifact
+from dhallmark.verify.judge import Evidence
 from dhallmark.verify.reference import verify_reference
 from dhallmark.verify.trust import TrustRoot
 
@@ -160,17 +161,17 @@ def test_a_tag_is_resolved_once_and_looked_at_again(release: Release, monkeypatc
     assert by_tag("9.9.9").reason is Reason.REGISTRY_UNAVAILABLE
     _, path = split_repository(release.target.repository)
 
-    async def move_and_examine(registry: Registry, *args: object, **kwargs: object) -> Verdict:
-        verdict = await examine(registry, *args, **kwargs)  # type: ignore[arg-type]
+    async def gather_and_move(registry: Registry, *args: object, **kwargs: object) -> Evidence:
+        evidence = await gather(registry, *args, **kwargs)  # type: ignore[arg-type]
         other = await release.push_chart(registry, path, 5)
         await registry.tag(path, other, "moved")
-        return verdict
+        return evidence
 
     async def tag_it(registry: Registry) -> None:
         await registry.tag(path, release.target.digest, "moved")
 
     release.use(tag_it)
-    monkeypatch.setattr(reference_module, "examine", move_and_examine)
+    monkeypatch.setattr(reference_module, "gather", gather_and_move)
     verdict = by_tag("moved")
     assert (verdict.outcome, verdict.reason) == (Outcome.REJECTED, Reason.REGISTRY_TAG_MOVED)
 
