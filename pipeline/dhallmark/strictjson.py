@@ -19,9 +19,6 @@ MAX_BYTES = 64 * 1024 * 1024
 _MAX_INTEGER_DIGITS = 40
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """An escaped half of a character; the text itself is UTF-8, which has none."""
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-"""A string, or one that does not end."""
-_BRACKET = re.compile(r"[\[\]{}]")
 
 
 def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
@@ -34,12 +31,14 @@ def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> 
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{what}: not UTF-8 at byte {error.start}") from error
-    if text.count("{") + text.count("[") > MAX_DEPTH:
-        _check_depth(text, what=what)
     try:
         value = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise FormatError(f"{what}: nested deeper than {MAX_DEPTH}") from error
+    except ValueError as error:
         raise FormatError(f"{what}: {error}") from error
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(value, what=what)
     if _SURROGATE.search(text):
         _refuse_surrogates(value, what=what)
     return value
@@ -78,16 +77,20 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check_depth(text: str, *, what: str) -> None:
-    """Refuse nesting before the parser recurses into it. Brackets inside strings do not count."""
-    depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise FormatError(f"{what}: nested deeper than {MAX_DEPTH}")
-        else:
-            depth -= 1
+def _check_depth(value: object, *, what: str) -> None:
+    """Refuse nesting, level by level. The parser has refused what is too deep for its own recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for holder in level
+            if type(holder) is dict or type(holder) is list
+            for child in (holder.values() if type(holder) is dict else holder)
+        ]
+        if not level:
+            return
+    if any(isinstance(child, dict | list) for child in level):
+        raise FormatError(f"{what}: nested deeper than {MAX_DEPTH}")
 
 
 def _refuse_surrogates(value: object, *, what: str) -> None:
