@@ -7,22 +7,36 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dhallmark.config.policy import Policy
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.identity import Identity
 from dhallmark.lab import pki
-from dhallmark.oci.descriptor import EMPTY_CONFIG, EMPTY_CONFIG_TYPE, Descriptor, Manifest, build_manifest
+from dhallmark.oci.descriptor import (
+    EMPTY_CONFIG,
+    EMPTY_CONFIG_TYPE,
+    Descriptor,
+    Manifest,
+    build_manifest,
+    fallback_tag,
+)
+from dhallmark.oci.layout import LayoutWriter
+from dhallmark.oci.store import LayoutStore
 from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1, SPDX_V2_3, Statement, Subject
-from dhallmark.verdict import Outcome
+from dhallmark.verdict import Outcome, Verdict
+from dhallmark.verify.artifact import examine
 from dhallmark.verify.bundle import BundleResult
 from dhallmark.verify.demands import KEYED
 from dhallmark.verify.keys import ManagedKey
@@ -42,6 +56,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+ISSUER = "https://token.actions.githubusercontent.com"
+SUBJECT = "https://github.com/acme/platform/.github/workflows/release.yml@refs/heads/main"
 DIGEST = Digest.of(b"artifact")
 SIGNATURE = "dev.cosignproject.cosign/signature"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
@@ -315,3 +331,65 @@ def test_more_than_anyone_signs_is_not_read() -> None:
         legacy_layers([_manifest(*many)])
     with pytest.raises(FormatError, match="at most"):
         legacy_layers([_manifest(_layer(b"a", size=MAX_BUNDLE_BYTES + 1))])
+
+
+def _policy(formats: list[str]) -> Policy:
+    return Policy.model_validate(
+        {
+            "schemaVersion": 1,
+            "identities": {"release": {"issuer": ISSUER, "subject": SUBJECT}},
+            "statements": [{"predicateType": COSIGN_SIGN_V1, "identities": ["release"]}],
+            "formats": formats,
+        }
+    )
+
+
+NAME = "registry.example/acme/web"
+
+
+def _layout(folder: Path, artifact: Manifest, signatures: list[LegacySignature]) -> LayoutStore:
+    """An image layout with an artifact, and its signatures at the legacy tag."""
+    writer = LayoutWriter(folder)
+    writer.add_blob(EMPTY_CONFIG)
+    writer.add_manifest(artifact, name="1.0")
+    for signature in signatures:
+        writer.add_blob(signature.content)
+    layers = [_layer(signature.content, signature.media_type, **signature.annotations) for signature in signatures]
+    if layers:
+        writer.add_manifest(_manifest(*layers), name=f"{fallback_tag(artifact.digest)}.sig")
+    writer.finish()
+    return LayoutStore.open(folder)
+
+
+def _examine(instance: Instance, store: LayoutStore, artifact: Manifest, formats: list[str]) -> Verdict:
+    return anyio.run(
+        partial(examine, store, NAME, artifact.digest, name=NAME, policy=_policy(formats), trust=instance.trust())
+    )
+
+
+def test_an_image_layout_is_judged_by_its_legacy_signatures(instance: Instance, tmp_path: Path) -> None:
+    artifact = _manifest()
+    signed = document(image={"docker-manifest-digest": artifact.digest})
+    other = document(image={"docker-manifest-digest": DIGEST})
+    store = _layout(tmp_path / "good", artifact, [sig(instance, other), sig(instance, signed), sig(instance, signed)])
+    for formats in (["legacy"], ["bundle", "legacy"]):
+        assert _examine(instance, store, artifact, formats).outcome is Outcome.ACCEPTED
+    assert _examine(instance, store, artifact, ["bundle"]).reason is Reason.SIGNATURE_NONE
+
+    replayed = _layout(tmp_path / "replayed", artifact, [sig(instance, other)])
+    assert _examine(instance, replayed, artifact, ["legacy"]).reason is Reason.SUBJECT_MISMATCH
+    unsigned = _layout(tmp_path / "unsigned", artifact, [])
+    assert _examine(instance, unsigned, artifact, ["legacy"]).reason is Reason.SIGNATURE_NONE
+
+
+@pytest.mark.parametrize("formats", [["legacy"], ["bundle", "legacy"]])
+def test_legacy_signatures_without_end_are_no_answer(instance: Instance, tmp_path: Path, formats: list[str]) -> None:
+    artifact = _manifest()
+    layers = [_layer(b"%d" % index, size=MAX_BUNDLE_BYTES) for index in range(5)]
+    writer = LayoutWriter(tmp_path)
+    writer.add_blob(EMPTY_CONFIG)
+    writer.add_manifest(artifact, name="1.0")
+    writer.add_manifest(_manifest(*layers), name=f"{fallback_tag(artifact.digest)}.sig")
+    writer.finish()
+    verdict = _examine(instance, LayoutStore.open(tmp_path), artifact, formats)
+    assert (verdict.outcome, verdict.reason) == (Outcome.INDETERMINATE, Reason.REGISTRY_LISTING_INCOMPLETE)
