@@ -12,7 +12,6 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
 
 from dhallmark.digest import Digest
@@ -21,59 +20,56 @@ from dhallmark.errors import InputError, Location
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """Opening a named pipe that nobody writes to waits forever without the last."""
 _PIECE = 1024 * 1024
+_LEAST_PIECE = 4096
 
 
 class UnreadableFileError(InputError):
     """A file cannot be read, or is not one."""
 
 
-@contextmanager
-def open_regular(path: Path, *, max_bytes: int) -> Iterator[BufferedReader]:
-    """Open a regular file of at most `max_bytes`; links are followed.
-
-    Raises UnreadableFileError, also where reading fails inside the block.
-    """
-    where = Location(file=str(path))
-    try:
-        with os.fdopen(os.open(path, _OPEN), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableFileError("not a regular file", where=where)
-            if status.st_size > max_bytes:
-                raise UnreadableFileError(f"{status.st_size} bytes; at most {max_bytes} are read", where=where)
-            yield file
-    except OSError as error:
-        raise UnreadableFileError(error.strerror or "cannot be read", where=where) from error
-    except ValueError as error:  # a path with a null character
-        raise UnreadableFileError(f"cannot be read: {error}", where=where) from error
+def read_regular(path: Path | str, *, max_bytes: int) -> bytes:
+    """The bytes of a regular file of at most `max_bytes`; links are followed. Raises UnreadableFileError."""
+    return b"".join(_pieces(path, max_bytes=max_bytes))
 
 
-def read_regular(path: Path, *, max_bytes: int) -> bytes:
-    """The bytes of a regular file of at most `max_bytes`. Raises UnreadableFileError."""
-    with open_regular(path, max_bytes=max_bytes) as file:
-        # A file may grow meanwhile, and one that says nothing of its size may be endless.
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
-    return content
-
-
-def digest_regular(path: Path, *, max_bytes: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
+def digest_regular(path: Path | str, *, max_bytes: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
     """The digest of a regular file of at most `max_bytes`, read in pieces. Raises UnreadableFileError.
 
     `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised.
     """
     found = hashlib.sha256()
-    left = max_bytes
-    with open_regular(path, max_bytes=max_bytes) as file:
-        while piece := file.read(_PIECE):
-            left -= len(piece)
-            if left < 0:
-                raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
-            if stopped():
-                raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
-            found.update(piece)
+    for piece in _pieces(path, max_bytes=max_bytes):
+        if stopped():
+            raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
+        found.update(piece)
     return Digest.from_hex(found.hexdigest())
+
+
+def _pieces(path: Path | str, *, max_bytes: int) -> Iterator[bytes]:
+    """The bytes of a regular file. By plain calls of the system: thousands of small files are read one by one."""
+    try:
+        descriptor = os.open(path, _OPEN)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableFileError("not a regular file", where=Location(file=str(path)))
+            if status.st_size > max_bytes:
+                message = f"{status.st_size} bytes; at most {max_bytes} are read"
+                raise UnreadableFileError(message, where=Location(file=str(path)))
+            left = max_bytes
+            piece_size = max(_LEAST_PIECE, min(status.st_size + 1, _PIECE))
+            while piece := os.read(descriptor, piece_size):
+                # A file may grow meanwhile, and one that says nothing of its size may be endless.
+                left -= len(piece)
+                if left < 0:
+                    raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
+                yield piece
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or "cannot be read", where=Location(file=str(path))) from error
+    except ValueError as error:  # a path with a null character
+        raise UnreadableFileError(f"cannot be read: {error}", where=Location(file=str(path))) from error
 
 
 def write_atomic(path: Path, content: bytes | str | Iterable[bytes], *, mode: int = 0o644) -> None:

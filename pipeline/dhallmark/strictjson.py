@@ -147,4 +147,7 @@ def _dump_lines(value: Lines) -> Iterator[bytes]:
 
 def dump_compact(value: object) -> bytes:
     """`value` as stable JSON without white space. For bytes that are signed or hashed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _COMPACT.encode(value).encode()
+
+
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -75,20 +75,31 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """A rejection outweighs an indeterminate answer, which outweighs all acceptances."""
-        found = {check.outcome for check in self.checks} | {part.outcome for part in self.parts}
-        for outcome in (Outcome.REJECTED, Outcome.INDETERMINATE, Outcome.ACCEPTED):
-            if outcome in found:
+        # Asked for at every level of every verdict, nearly all of which are accepted.
+        worst = Outcome.ACCEPTED if self.checks or self.parts else Outcome.INDETERMINATE
+        for check in self.checks:
+            if check.reason is not None:
+                worst = check.outcome
+                if worst is Outcome.REJECTED:
+                    return worst
+        for part in self.parts:
+            outcome = part.outcome
+            if outcome is Outcome.REJECTED:
                 return outcome
-        return Outcome.INDETERMINATE
+            if outcome is Outcome.INDETERMINATE:
+                worst = outcome
+        return worst
 
     @property
     def reason(self) -> Reason | None:
         """The first reason, in the order of the checks, that has the tree's outcome. None where accepted."""
-        outcome = self.outcome
+        return self._reason(self.outcome)
+
+    def _reason(self, outcome: Outcome) -> Reason | None:
         if outcome is Outcome.ACCEPTED:
             return None
         for check in self.walk():
-            if check.outcome is outcome:
+            if check.reason is not None and check.outcome is outcome:
                 return check.reason
         return Reason.NOTHING_CHECKED
 
@@ -131,9 +142,11 @@ class Verdict:
 
     def to_json(self) -> dict[str, object]:
         """The tree as `--output json` prints it."""
-        body: dict[str, object] = {"subject": self.subject, "outcome": self.outcome.value}
-        if self.reason is not None:
-            body["reason"] = self.reason.value
+        outcome = self.outcome
+        reason = self._reason(outcome)
+        body: dict[str, object] = {"subject": self.subject, "outcome": outcome.value}
+        if reason is not None:
+            body["reason"] = reason.value
         if self.checks:
             body["checks"] = [_check_to_json(check) for check in self.checks]
         if self.parts:

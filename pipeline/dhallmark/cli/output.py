@@ -17,7 +17,7 @@ from dhallmark.errors import Error, RegistryError, ToolError, VerdictError
 from dhallmark.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import TaskID
 
     from dhallmark.cli.result import Result
@@ -53,17 +53,21 @@ class Output:
         try:
             if self.format is OutputFormat.JSON:
                 self.stdout.writelines(piece.decode() for piece in strictjson.dump_pieces(result.data))
-            elif isinstance(result.text, str):
-                # Not through rich: a path such as `[dev]` is no markup.
-                self.stdout.write(result.text.rstrip("\n") + "\n" if result.text else "")
             else:
-                # Commands to be copied are one line each, however long.
-                console(self.stdout).print(result.text, crop=False)
+                self._text(result.text() if callable(result.text) else result.text)
             self.stdout.flush()
         except BrokenPipeError:
             # Python flushes standard output once more at its end; give it something that takes it.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+
+    def _text(self, text: RenderableType) -> None:
+        if isinstance(text, str):
+            # Not through rich: a path such as `[dev]` is no markup.
+            self.stdout.write(text.rstrip("\n") + "\n" if text else "")
+        else:
+            # Commands to be copied are one line each, however long.
+            console(self.stdout).print(text, crop=False)
 
     def errors(self, errors: list[Error]) -> None:
         """Print errors to standard error; at least one."""

@@ -25,8 +25,8 @@ class Result:
 
     A value may be `strictjson.Lines`, a list that is too long to be held at once.
     """
-    text: RenderableType
-    """What `--output text` prints."""
+    text: RenderableType | Callable[[], RenderableType]
+    """What `--output text` prints, or what makes it where that is not asked for each time."""
     exit_code: ExitCode = ExitCode.OK
     silent: bool = False
     """True where the command wrote to standard output itself, line by line, and nothing is to follow."""

@@ -150,7 +150,7 @@ def verify(
             _write_summary(vsa, spool, basis, policy=policy, verifier=vsa_verifier, name=subject_name)
         return Result(
             data=data,
-            text=_text(spool),
+            text=lambda: _text(spool),
             exit_code=spool.exit_code,
             silent=stream == STANDARD,
             release=stack.pop_all().close,

@@ -70,7 +70,7 @@ def gather_file(target: FileTarget, *, stopped: Callable[[], bool] = lambda: Fal
         digest = (
             target.artifact
             if isinstance(target.artifact, Digest)
-            else digest_regular(Path(target.artifact), max_bytes=MAX_FILE_BYTES, stopped=stopped)
+            else digest_regular(target.artifact, max_bytes=MAX_FILE_BYTES, stopped=stopped)
         )
         checks.append(Check(name="artifact.content", evidence={"digest": digest}))
         found = dict(_bundles(target))
@@ -91,7 +91,7 @@ def _bundles(target: FileTarget) -> Iterator[tuple[str, bytes]]:
         raise UnreadableFileError(f"{len(target.bundles)} bundles; at most {MAX_BUNDLES} are read")
     left = MAX_BUNDLES_BYTES
     for path in target.bundles:
-        content = read_regular(Path(path), max_bytes=min(MAX_BUNDLE_BYTES, left))
+        content = read_regular(path, max_bytes=min(MAX_BUNDLE_BYTES, left))
         left -= len(content)
         yield f"bundle {path}", content
 
