@@ -31,6 +31,7 @@ from dhallmark.reasons import Reason
 
 _GRACE_SECONDS: Final = 30.0
 """On top of a judgement's own time: for a keeper that was killed, or a machine that stands still."""
+_END_SECONDS: Final = 5.0
 _CHUNK: Final = 65536
 
 
@@ -136,9 +137,11 @@ async def isolation(
                 )
             finally:
                 with anyio.CancelScope(shield=True):
-                    ours.close()
+                    ours.close()  # which ends it
+                    with anyio.move_on_after(_END_SECONDS):
+                        await process.wait()
                     with suppress(ProcessLookupError):
-                        process.terminate()
+                        process.kill()
                     await process.aclose()
 
 

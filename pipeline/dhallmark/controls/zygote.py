@@ -8,7 +8,6 @@ when whoever started it closes the socket.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 
@@ -23,14 +22,13 @@ def main(arguments: list[str]) -> None:
     for name in arguments[1:]:
         make_consumer(name)  # imports what it needs
     requests = socket.socket(fileno=int(arguments[0]))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         packet, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 1)
+        _bury()
         if not packet:
             return
         if os.fork() == 0:
             requests.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
                 with socket.socket(fileno=descriptors[0]) as caller:
                     keep(Request.model_validate_json(packet), caller)
@@ -38,6 +36,15 @@ def main(arguments: list[str]) -> None:
                 os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _bury() -> None:
+    """Wait for the judgements that have ended: also so that what they used is known to whoever waits for this one."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return
 
 
 if __name__ == "__main__":

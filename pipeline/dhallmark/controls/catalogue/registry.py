@@ -26,9 +26,10 @@ from dhallmark.controls.catalogue.signature import flip_last_bit
 from dhallmark.controls.consumers.dialect import COSIGN_2, KYVERNO, SIGSTORE_PYTHON
 from dhallmark.controls.faults import Effect, Fault, Place
 from dhallmark.controls.forge import Bench
-from dhallmark.controls.mutations import as_it_is
+from dhallmark.controls.mutations import as_it_is, of_type
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
+from dhallmark.statement import SLSA_PROVENANCE_V1
 
 _OTHER = "other"
 """The tag of what a lying registry answers with."""
@@ -71,6 +72,18 @@ async def _unsigned_beside_the_good_one(bench: Bench) -> Digest:
     """Another artifact that nobody signed, and the good one with its signatures, under a tag."""
     bench.forge.layout.tags[_OTHER] = await _indexed(bench)
     return await bench.forge.rebuild(flip_last_bit)
+
+
+async def _lost(bench: Bench) -> Digest:
+    """All is there, and the fallback index was last written by someone who had not seen the provenance."""
+    lost = of_type(bench, SLSA_PROVENANCE_V1)
+    digest = await bench.forge.copy()
+    for bundle in bench.bundles:
+        if bundle != lost.bundle:
+            await bench.forge.attach(digest, bundle)
+    await bench.forge.list_in_index(digest)
+    await bench.forge.attach(digest, lost.bundle)
+    return digest
 
 
 def _by_all(reason: Reason, *, but: But | None = None) -> Mapping[str, Expectation]:
@@ -166,6 +179,15 @@ CONTROLS = (
                 )
             },
         ),
+    ),
+    Control(
+        id="R8",
+        group=Group.REGISTRY,
+        title="no referrers API, and a fallback index that has lost the provenance to another writer",
+        flaw="The index is read, changed and written without a lock: eight signers at once left two signatures listed.",
+        mutate=_lost,
+        faults=_no_api(),
+        expect=by_all(Reason.STATEMENT_MISSING),
     ),
     _listing("401", "answers 401", Effect.STATUS, status=401),
     _listing(
