@@ -91,9 +91,6 @@ def test_a_list_that_is_encoded_already_stands_one_item_a_line(items: list[objec
 @pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_nesting_ends_at_its_limit_and_nowhere_else(start: bytes, end: bytes) -> None:
     strictjson.parse(start * strictjson.MAX_DEPTH + b"1" + end * strictjson.MAX_DEPTH)
-    strictjson.parse(
-        b"[" + b"[[1]]," * 500 + b'"' + start * 500 + b'"]' if start == b"[" else b'["' + b"[{" * 500 + b'"]'
-    )
     for depth in (strictjson.MAX_DEPTH + 1, 100_000):
         with pytest.raises(FormatError, match="deeper than 64"):
             strictjson.parse(start * depth + b"1" + end * depth)
