@@ -34,6 +34,7 @@ def controls(
     only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     case: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     group: Annotated[tuple[Group, ...], Parameter(negative="")] = (),
+    first: Annotated[bool, Parameter(negative="")] = False,
     consumer: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     flux: Path | None = None,
     kyverno: Path | None = None,
@@ -78,6 +79,8 @@ def controls(
         Ids of controls to run, each naming one alone: S2 without S2-served.
     group
         Groups of the controls to run.
+    first
+        The few that every release runs.
     consumer
         The consumers to ask, by name, or as NAME=PROGRAM. dhallmark and cosign where this is not given, and those whose
         own configuration is given.
@@ -110,7 +113,7 @@ def controls(
     from dhallmark.report.formats import Wanted, write_reports
 
     wanted = [Wanted.parse(one) for one in report]
-    chosen = select(only=only, cases=case, groups=group)
+    chosen = select(only=only, cases=case, groups=group, first=first)
     if list_controls:
         return _list(chosen)
     configurations = _configurations(flux=flux, kyverno=kyverno)

@@ -39,7 +39,7 @@ from dhallmark.config.model import Config
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.digest import Digest
-from dhallmark.errors import ExitCode, UsageError, VerdictError
+from dhallmark.errors import ExitCode, VerdictError
 from dhallmark.files import write_atomic
 from dhallmark.gitops.tree import TreeChange, update_tree
 from dhallmark.identity import Signatory
@@ -62,8 +62,6 @@ from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.trust import TrustRoot
 
-FIRST_CONTROLS = ("S1", "S2", "S6", "C1", "C2", "P1")
-"""Unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
 TRUSTED_ROOT = "trusted_root.json"
 """Where a release leaves the trust root that it was verified with, for whoever checks it again."""
 
@@ -104,12 +102,8 @@ def release(
     signing: SigningOptions = SIGNING,
     builder_id: BuilderId = None,
     controls: Annotated[
-        bool, Parameter(help="Show that tampered copies of the release are refused; needs --lab.", negative=())
+        bool, Parameter(help="Show that tampered copies of the release are refused.", negative=())
     ] = False,
-    lab: Annotated[
-        Path | None,
-        Parameter(env_var="DHALLMARK_LAB", help="Directory of a running lab, which signs the tampered copies."),
-    ] = None,
     allow_dirty: AllowDirty = False,
     move_tag: MoveTag = False,
     registry_ca: RegistryCa = None,
@@ -120,8 +114,6 @@ def release(
     the worst verdict.
     """
     # Whatever can be known to be wrong is found before anything is done.
-    if controls and lab is None:
-        raise UsageError("--controls needs a lab that signs the tampered copies", hint="name one with --lab")
     builder = Builder(id=builder_id) if builder_id else detect_builder(os.environ)
     settings = load_config(config)
     root = config.parent
@@ -146,7 +138,7 @@ def release(
     with open_signing(signing, concurrency=CONCURRENCY) as sign:
         attested = _make(run, builder=builder, allow_dirty=allow_dirty)
         signed = sign(build, signing.trust_config or configured, run.policy)
-    return _finish(run, attested, signed, trust, deploy=deploy, lab=lab if controls else None, move_tag=move_tag)
+    return _finish(run, attested, signed, trust, deploy=deploy, controls=controls, move_tag=move_tag)
 
 
 def _finish(
@@ -156,10 +148,10 @@ def _finish(
     trust: TrustRoot,
     *,
     deploy: Path | None,
-    lab: Path | None,
+    controls: bool,
     move_tag: bool,
 ) -> Result:
-    """From bundles to the closing report. With a `lab`, the controls must pass before anything is promoted."""
+    """From bundles to the closing report. With `controls`, these must pass before anything is promoted."""
     settings = run.config
     write_atomic(run.trusted_root_file, run.trust)
     publish = partial(
@@ -171,7 +163,7 @@ def _finish(
         registry_ca=run.registry_ca,
     )
     publish(phase="stage")
-    findings = anyio.run(_controls, run, lab) if lab is not None else None
+    findings = anyio.run(_controls, run) if controls else None
     publish(phase="promote")
     publication = Publication.parse((run.build / PUBLISHED).read_bytes(), file=str(run.build / PUBLISHED))
     verified = anyio.run(_verify, run, publication, trust)
@@ -246,14 +238,13 @@ def _target(run: _Release, published: Published) -> Target:
     )
 
 
-async def _controls(run: _Release, lab: Path) -> tuple[ControlLine, ...]:
+async def _controls(run: _Release) -> tuple[ControlLine, ...]:
     """The first controls, on tampered copies of one staged artifact. Raises VerdictError unless all are refused."""
-    from dhallmark.controls.catalogue import select
+    from dhallmark.controls.catalogue import FIRST
     from dhallmark.controls.consumers import BUILT_IN
     from dhallmark.controls.prepare import prepare_controls
     from dhallmark.controls.run import run_controls
 
-    chosen = select(only=FIRST_CONTROLS)
     place = run.config.publish
     first = load_artifacts(run.build).artifacts[0]
     staged = Target(
@@ -266,8 +257,8 @@ async def _controls(run: _Release, lab: Path) -> tuple[ControlLine, ...]:
     )
     with tempfile.TemporaryDirectory(prefix="dhallmark-controls-") as folder:
         prepared = Path(folder) / "prepared"
-        await prepare_controls(staged, chosen, into=prepared, lab=lab, registry_ca=run.registry_ca, progress=progress())
-        report = await run_controls(prepared, controls=chosen, consumers=BUILT_IN, progress=progress())
+        await prepare_controls(staged, FIRST, into=prepared, registry_ca=run.registry_ca, progress=progress())
+        report = await run_controls(prepared, controls=FIRST, consumers=BUILT_IN, progress=progress())
     if report.exit_code is not ExitCode.OK:
         raise VerdictError(report.verdict(), hint="nothing was promoted; read what each consumer said")
     return control_lines(report)

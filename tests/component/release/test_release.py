@@ -145,7 +145,7 @@ def test_a_new_version_replaces_what_changed_in_the_tree(project: Project) -> No
 
 
 def test_controls_are_run_and_reported(project: Project) -> None:
-    report = report_of(project.release("--controls", "--lab", str(project.lab.directory)))
+    report = report_of(project.release("--controls"))
     asked = {control["id"].partition("-")[0] for control in report["controls"]}
     assert asked == {"S1", "S2", "S6", "C1", "C2", "P1"}
     assert {control["status"] for control in report["controls"]} <= {"passed", "out-of-scope"}
@@ -158,8 +158,6 @@ def test_without_an_answer_to_every_control_nothing_is_promoted(project: Project
     error = error_of(
         project.release(
             "--controls",
-            "--lab",
-            str(project.lab.directory),
             environment={**project.job(), "PATH": os.pathsep.join(paths)},
         )
     )

@@ -10,9 +10,7 @@ from dagger import Doc
 from dagger.mod import default_module
 from dagger.mod._resolver import Function
 
-from dhallmark.cli.release import FIRST_CONTROLS as OF_THE_COMMAND
 from dhallmark.module import Dhallmark, Lab, Released
-from dhallmark.module.proof import FIRST_CONTROLS
 
 NEVER_CACHED = {
     (Dhallmark, "push"),
@@ -60,7 +58,3 @@ def test_what_signs_or_judges_is_never_taken_from_a_cache() -> None:
         if function.cache_policy == "never"
     }
     assert found == NEVER_CACHED
-
-
-def test_module_and_command_begin_with_the_same_controls() -> None:
-    assert FIRST_CONTROLS == OF_THE_COMMAND

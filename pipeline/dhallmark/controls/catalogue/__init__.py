@@ -39,8 +39,10 @@ FIRST: tuple[Control, ...] = tuple(control for control in CONTROLS if control.re
 """The few that every release runs: unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
 
 
-def select(*, only: Sequence[str] = (), cases: Sequence[str] = (), groups: Sequence[Group] = ()) -> tuple[Control, ...]:
-    """The controls with the ids `only` or `cases`, and of `groups`; all where nothing is given.
+def select(
+    *, only: Sequence[str] = (), cases: Sequence[str] = (), groups: Sequence[Group] = (), first: bool = False
+) -> tuple[Control, ...]:
+    """The controls with the ids `only` or `cases`, of `groups`, and the `first`; all where nothing is given.
 
     In `only` an id without its suffix names all its cases: `P1` is `P1-absent` and `P1-other`. In `cases` an id names
     the one control that has it. Raises UsageError for an id that does not exist.
@@ -48,7 +50,8 @@ def select(*, only: Sequence[str] = (), cases: Sequence[str] = (), groups: Seque
     found = []
     for control in CONTROLS:
         named = control.id in (*only, *cases) or control.id.partition("-")[0] in only
-        if named or control.group in groups or not (only or cases or groups):
+        chosen = named or control.group in groups or (first and control.release)
+        if chosen or not (only or cases or groups or first):
             found.append(control)
     for wanted in (*only, *cases):
         names = {control.id for control in found} | {
