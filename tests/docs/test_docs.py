@@ -71,6 +71,7 @@ GUIDES = {
         "signature.invalid",
         "identity.key-mismatch",
     ),
+    "controls.md": ("R9-404", "no referrers API"),
     "layouts.md": (
         "step publish: 1 of release",
         "identity.subject-mismatch",
