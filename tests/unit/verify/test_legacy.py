@@ -354,7 +354,10 @@ def _layout(folder: Path, artifact: Manifest, signatures: list[LegacySignature])
     writer.add_manifest(artifact, name="1.0")
     for signature in signatures:
         writer.add_blob(signature.content)
-    layers = [_layer(signature.content, signature.media_type, **signature.annotations) for signature in signatures]
+    layers = [
+        replace(_layer(signature.content, signature.media_type), annotations=signature.annotations)
+        for signature in signatures
+    ]
     if layers:
         writer.add_manifest(_manifest(*layers), name=f"{fallback_tag(artifact.digest)}.sig")
     writer.finish()
