@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import dhallmark
-from dhallmark.controls.signer import LabSigner
 from dhallmark.digest import Digest
+from dhallmark.lab.signer import LabSigner
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.bundle import verify_bundle

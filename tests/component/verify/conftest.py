@@ -17,9 +17,9 @@ import pytest
 from dhallmark.config.load import load_policy
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
-from dhallmark.controls.signer import LabSigner
 from dhallmark.digest import Digest
 from dhallmark.lab.session import Lab
+from dhallmark.lab.signer import LabSigner
 from dhallmark.oci.client import Attachment, Registry
 from dhallmark.oci.concurrently import concurrently
 from dhallmark.oci.descriptor import BUNDLE_V0_3, Descriptor, build_manifest, bundle_annotations, split_repository

@@ -1,4 +1,4 @@
-"""Signing as whoever a control names: with a token of a lab's issuer, by the lab's Fulcio.
+"""Signing as whoever a test names: with a token of one of the issuers of a lab, by all of its services.
 
 Only the lab's authorities answer to it; nothing of the user's own identity is used or asked for.
 """
