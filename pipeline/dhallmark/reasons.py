@@ -93,6 +93,7 @@ class Reason(StrEnum):
     TEST_RESULT_INSUFFICIENT = "test-result.insufficient"
     FRESHNESS_TOO_OLD = "freshness.too-old"
     FRESHNESS_FUTURE = "freshness.future"
+    POLICY_INVALID = "policy.invalid"
     POLICY_EXPIRED = "policy.expired"
     POLICY_ROLLBACK = "policy.rollback"
     TRUST_ROOT_UNKNOWN = "trust-root.unknown"
@@ -414,6 +415,11 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.FRESHNESS_FUTURE: ReasonInfo(
             "The statement was signed at a time that has not come yet.",
             "Check the clock of this machine; if it is right, a timestamp authority or log is wrong.",
+        ),
+        Reason.POLICY_INVALID: ReasonInfo(
+            "The policy cannot be read, or says too little to be judged by: nothing is accepted.",
+            "`dhallmark policy check` names the line and what is missing.",
+            indeterminate=True,
         ),
         Reason.POLICY_EXPIRED: ReasonInfo(
             "The policy has ended.", "Get the current policy from its owner; do not extend an old one unread."

@@ -121,7 +121,7 @@ async def verify(case: Case, side: Side, digest: str | None) -> Verdict:
     try:
         policy = load_policy(side.policy)
     except ConfigError as error:
-        check = Check(name="policy", reason=Reason.CONSUMER_UNAVAILABLE, detail=str(error))
+        check = Check(name="policy", reason=Reason.POLICY_INVALID, detail=str(error))
         return Verdict.of(case.subject_name, checks=[check])
     return await examine(
         LayoutStore.open(side.artifact),

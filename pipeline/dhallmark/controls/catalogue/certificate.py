@@ -320,7 +320,7 @@ CONTROLS = (
             title=f"signed by a stranger, under a policy whose identities have {what}",
             flaw="An identity without issuer or subject admits whoever has the other half.",
             mutate=under_policy(_without(*fields), resigned(Recipe(identity=stranger))),
-            expect=only(DHALLMARK, rejected(Reason.CONSUMER_UNAVAILABLE)),
+            expect=only(DHALLMARK, rejected(Reason.POLICY_INVALID)),
         )
         for name, what, fields in (
             ("C12-subject", "no subject", ("subject",)),

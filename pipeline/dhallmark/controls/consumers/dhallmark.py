@@ -5,7 +5,7 @@ from __future__ import annotations
 from dhallmark.config.load import load_policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.dialect import DHALLMARK
-from dhallmark.errors import Error, UsageError
+from dhallmark.errors import ConfigError, Error, UsageError
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import split_repository
 from dhallmark.reasons import Reason
@@ -42,5 +42,7 @@ class DhallmarkConsumer:
             async with Registry(host, plain_http=target.plain_http, timeout=_SILENCE, deadline=_REQUEST) as registry:
                 return await verify_in(registry, reference, policy, trust, subject_name=target.subject_name)
         except (Error, OSError) as error:
-            check = Check(name="consumer", reason=Reason.CONSUMER_UNAVAILABLE, detail=str(error))
+            invalid = isinstance(error, ConfigError)
+            reason = Reason.POLICY_INVALID if invalid else Reason.CONSUMER_UNAVAILABLE
+            check = Check(name="consumer", reason=reason, detail=str(error))
             return Verdict.of(f"{target.repository}@{target.digest}", checks=[check])
