@@ -34,7 +34,7 @@ def sign(
     configured = settings.signing.trust_config
     with open_signing(signing, concurrency=concurrency) as sign_build:
         # Again, though `attest` did it: between the two, someone may have changed a file.
-        require_accepted(judge(read_statements(build), config=settings, policy=policy, build=build))
+        require_accepted(judge(read_statements(build), config=settings, policy=policy, build=build, root=config.parent))
         release = sign_build(
             build, signing.trust_config or (config.parent / configured if configured else None), policy
         )

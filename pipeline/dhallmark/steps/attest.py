@@ -81,7 +81,7 @@ def attest(*, config: Path, build: Path, builder: Builder, allow_dirty: bool = F
         tools=tool_versions(closure),
     )
     payloads = {name: statement.payload for name, statement in sorted(statements.items())}
-    verdict = judge(payloads, config=settings, policy=load_policy(root / settings.policy), build=build)
+    verdict = judge(payloads, config=settings, policy=load_policy(root / settings.policy), build=build, root=root)
     require_accepted(verdict)
     with directory_atomic(build / STATEMENTS) as folder:
         for name, payload in payloads.items():
@@ -89,15 +89,18 @@ def attest(*, config: Path, build: Path, builder: Builder, allow_dirty: bool = F
     return Attested(source=source, statements=tuple(payloads), verdict=verdict)
 
 
-def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, build: Path) -> Verdict:
+def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, build: Path, root: Path) -> Verdict:
     """The policy's verdict on the unsigned statements `payloads` (by path), with one part for each artifact.
+
+    `root` is the project's folder, where the layout is that will be attached.
 
     A statement that belongs to no artifact of the release is refused: nothing else may be signed with it. So is a link
     that is not what its step recorded: consumers that look at subjects alone would deploy whatever it names.
-    Raises FormatError for these, and for one that does not fit its schema.
+    Raises FormatError for these, and for one that does not fit its schema; InputError for a layout that is not there.
     """
     from dhallmark.verify.unsigned import evaluate_unsigned
 
+    layout = _read_layout(config, policy, root=root)
     for name, payload in payloads.items():
         validate_statement(payload, file=str(build / name))
     artifacts = load_artifacts(build)
@@ -109,7 +112,7 @@ def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, buil
         own = {name: payloads[name] for name in sorted(rest) if name.startswith(f"{STATEMENTS}/{artifact.slug}/")}
         rest -= set(own)
         reference = final_reference(config, artifact)
-        parts.append(evaluate_unsigned(own | links, policy, artifact, build=build, name=reference))
+        parts.append(evaluate_unsigned(own | links, policy, artifact, build=build, name=reference, layout=layout))
     if rest:
         raise FormatError(
             "the statement is about no artifact of this release",
@@ -117,6 +120,18 @@ def judge(payloads: Mapping[str, bytes], *, config: Config, policy: Policy, buil
             hint="run `dhallmark attest` again",
         )
     return Verdict.of(f"{artifacts.project} {artifacts.version} (unsigned)", parts=parts)
+
+
+def _read_layout(config: Config, policy: Policy, *, root: Path) -> bytes | None:
+    """The bundle of the layout that the release will be judged by, if it has one. Raises InputError."""
+    if policy.layout is None:
+        return None
+    attached = config.publish.layout
+    path = policy.origin.folder / policy.layout.file if policy.layout.file else root / attached if attached else None
+    try:
+        return path.read_bytes() if path is not None else None
+    except OSError as error:
+        raise InputError(f"the layout cannot be read: {error.strerror}", where=Location(file=str(path))) from error
 
 
 def _require_recorded_links(links: Mapping[str, bytes], *, build: Path) -> None:

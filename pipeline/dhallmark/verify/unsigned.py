@@ -16,19 +16,29 @@ from dhallmark.package.model import Artifact
 from dhallmark.reasons import Reason
 from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, DigestAlgorithmError, Statement
 from dhallmark.verdict import Verdict
+from dhallmark.verify.layouts.inspections import Product
+from dhallmark.verify.layouts.layer import Layer, read_layer
+from dhallmark.verify.layouts.unsigned import judge_unsigned
 from dhallmark.verify.policy import ArtifactFacts, PolicyJudge, Unsigned
 from dhallmark.verify.refusal import Refusal, border
 from dhallmark.verify.run import Run
 
 
 def evaluate_unsigned(
-    statements: Mapping[str, bytes], policy: Policy, artifact: Artifact, *, build: Path, name: str
+    statements: Mapping[str, bytes],
+    policy: Policy,
+    artifact: Artifact,
+    *,
+    build: Path,
+    name: str,
+    layout: bytes | None = None,
 ) -> Verdict:
     """The verdict that `artifact` would get if `statements` were signed by an identity that the policy allows.
 
     `statements` maps where each came from (for the report) to its payload, the shared links among them; `build` is the
-    build directory; `name` the artifact's name in its statements: its final repository with the registry. Never
-    raises: a file that is missing or a statement that cannot be read is a finding.
+    build directory; `name` the artifact's name in its statements: its final repository with the registry; `layout` the
+    bundle of the layout that it will be judged by, where the policy wants one. Never raises: a file that is missing or
+    a statement that cannot be read is a finding.
     """
     run = Run()
     run.step("artifact.archive", lambda: _require_file(build, artifact))
@@ -41,13 +51,28 @@ def evaluate_unsigned(
     provenance = [claim.statement for claim in claims if claim.statement.predicate_type == SLSA_PROVENANCE_V1]
     run.step("provenance.files", lambda: _require_subjects(provenance, artifact))
     facts = ArtifactFacts(name=name, digest=artifact.manifest_digest, archive=artifact.archive.digest)
-    judgement = PolicyJudge(policy).judge(claims, facts)
+    rules = PolicyJudge(policy)
+    judgement = rules.judge(claims, facts)
+    parts = list(judgement.rules)
+    if policy.layout is not None:
+        product = Product(
+            name=name, digest=facts.digest, archive=facts.archive, layer=_layer(build / artifact.archive.path)
+        )
+        found = [claim.statement for claim in claims]
+        parts.append(judge_unsigned(layout, policy.layout, found, product, now=rules.clock()))
     return Verdict.of(
         f"{name}@{artifact.manifest_digest} (unsigned)",
         checks=[*run.checks, *judgement.checks],
-        parts=judgement.rules,
+        parts=parts,
         ignored=judgement.ignored,
     )
+
+
+def _layer(archive: Path) -> Layer | None:
+    try:
+        return read_layer(archive.read_bytes())
+    except OSError:
+        return None  # `artifact.archive` has said so
 
 
 def _read(source: str, payload: bytes) -> Statement:

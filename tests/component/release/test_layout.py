@@ -123,19 +123,33 @@ def test_other_consumers_are_not_disturbed_by_a_layout_and_take_none_for_a_permi
     assert ask(released, consumer, owner) is Outcome.REJECTED
 
 
-def test_a_release_that_the_layout_refuses_is_not_promoted(make_project: MakeProject) -> None:
-    project = make_project()
+def refused(project: Project, **changed: object) -> str:
+    """What a release says whose layout differs in its step `render`; nothing is promoted."""
     ask_for_a_layout(project)
     path = project.folder / "layout.json"
     body = json.loads(path.read_text())
-    body["steps"][1].update(identities=["release", "security"], threshold=2)
+    body["steps"][1].update(changed)
     path.write_text(json.dumps(body))
     sign(project)
     project.commit()
     done = project.release()
     assert done.returncode == 1
-    assert "step.threshold" in done.stderr
     assert not (project.build / "publish.json").exists()
+    said: str = done.stderr
+    return said
+
+
+def test_a_release_that_the_layout_refuses_is_not_promoted(make_project: MakeProject) -> None:
+    project = make_project()
+    assert "step.threshold" in refused(project, identities=["release", "security"], threshold=2)
+    assert (project.build / "bundles").exists()
+
+
+def test_a_release_whose_files_the_layout_refuses_is_not_even_signed(make_project: MakeProject) -> None:
+    project = make_project()
+    assert "step.artifact-rule" in refused(project, expected_products=[["DISALLOW", "*"]])
+    assert not (project.build / "bundles").exists()
+    assert not (project.build / "statements").exists()
 
 
 def test_a_layout_that_is_none_stops_the_release_before_anything_is_done(make_project: MakeProject) -> None:

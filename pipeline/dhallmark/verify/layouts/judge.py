@@ -74,6 +74,41 @@ def judge_layout(
     return Verdict.of(f"layout version {layout.version}", checks=run.checks, parts=parts, ignored=ignored)
 
 
+def judge_records(layout: Layout, records: Iterable[StepRecord], product: Product) -> Verdict:
+    """The verdict of the rules of `layout` on `records`, whoever will sign them. Raises nothing.
+
+    Of steps that have no record, which others may do, nothing is said. Each step has one record; a second one that says
+    something else is refused.
+    """
+    run = Run()
+    chain: dict[str, StepRecord] = {}
+    for record in records:
+        run.step("step.record", partial(_add, chain, record))
+    run.step("layout.names", lambda: check_names(_names_in(chain.values())))
+    if all(step.name in chain for step in layout.steps):
+        run.step("layout.product", lambda: _require_product(chain, layout, product))
+    inspected = [(item, _inspect(item, product)) for item in layout.inspections]
+    chain |= {item.name: record for item, (_, record) in inspected if record is not None}
+    tests = tests_of(layout)
+    parts = [
+        Verdict.of(f"step {step.name}", checks=_apply(step.name, tests, chain))
+        for step in layout.steps
+        if step.name in chain
+    ]
+    parts += [
+        Verdict.of(f"inspection {item.name}", checks=[check, *_apply(item.name, tests, chain)])
+        for item, (check, _) in inspected
+    ]
+    return Verdict.of(
+        f"layout version {layout.version} (unsigned)", checks=run.checks, parts=[part for part in parts if part.checks]
+    )
+
+
+def _add(chain: dict[str, StepRecord], record: StepRecord) -> None:
+    if chain.setdefault(record.name, record).reported != record.reported:
+        raise Refusal(Reason.STEP_CHAIN, f"two statements say different things of the step {record.name}")
+
+
 @dataclass(slots=True, kw_only=True)
 class _Candidate:
     """A record of a step, and who signed it."""

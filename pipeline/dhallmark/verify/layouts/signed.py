@@ -63,8 +63,8 @@ def open_layout(
     )
     layout = run.step("layout.format", lambda: Layout.parse(payload))
     if layout is not None:
-        run.step("layout.expires", lambda: _require_current(layout, now))
-        run.step("layout.version", lambda: _require_version(layout, rule), seen=lambda one: {"version": str(one)})
+        run.step("layout.expires", lambda: require_current(layout, now))
+        run.step("layout.version", lambda: require_version(layout, rule), seen=lambda one: {"version": str(one)})
     if rule.signed_since is not None:
         since = rule.signed_since
         run.step("layout.signed", lambda: _require_signed_since(result.times, since))
@@ -78,14 +78,16 @@ def no_layout(detail: str) -> SignedLayout:
     return SignedLayout(verdict=Verdict.of("layout", checks=[check]), layout=None)
 
 
-def _require_current(layout: Layout, now: datetime) -> None:
+def require_current(layout: Layout, now: datetime) -> None:
+    """Refuse a layout that has expired at `now` (P17)."""
     if now > layout.expires:
         raise Refusal(
             Reason.LAYOUT_EXPIRED, "the layout has expired", expected=now.isoformat(), found=layout.expires.isoformat()
         )
 
 
-def _require_version(layout: Layout, rule: LayoutRule) -> int:
+def require_version(layout: Layout, rule: LayoutRule) -> int:
+    """Refuse a layout that is older than the policy allows (P19). Returns its version."""
     if layout.version < rule.minimum_version:
         raise Refusal(
             Reason.LAYOUT_ROLLBACK,
