@@ -87,7 +87,7 @@ class LayoutGate:
             content,
             self.rule,
             trust=self.trust,
-            identities=self.rules.identities,
+            identities=_Reachable(self.rules),
             keys=tuple(self.rules.identities.keys.values()),
             demands=self.rules.demands,
             now=self.rules.clock(),
