@@ -102,7 +102,7 @@ def test_the_published_page_of_reasons_is_that_of_the_catalogue() -> None:
     [
         (["signature.none"], {"signature.none"}),
         (["source"], {"source.unreachable", "source.unavailable"}),
-        (["subject.name", "policy"], {"subject.name", "policy.expired", "policy.rollback"}),
+        (["subject.name", "policy"], {"subject.name", "policy.invalid", "policy.expired", "policy.rollback"}),
     ],
 )
 def test_reasons_are_explained(codes: list[str], expected: set[str]) -> None:
