@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +64,17 @@ class Site:
         links = {item.source: item.statement for item in self.world.evidence()}
         return {name: self.sign(item.payload, BUILDER) for name, item in {"sign": signature, **links}.items()}
 
-    def judge(self, bundles: Mapping[str, bytes | Verdict], *, file: str | None = None) -> Verdict:
-        policy = {**POLICY, "layout": {**POLICY["layout"], **({"file": file} if file else {})}}
+    def judge(
+        self, bundles: Mapping[str, bytes | Verdict], *, file: str | None = None, reachable: Sequence[str] = ()
+    ) -> Verdict:
+        """The verdict; the commits of the identities `reachable` must stand on a branch that nothing shows."""
+        demand = {"sourceRepositoryDigest": {"bundle": "main.bundle", "branches": ["refs/heads/main"]}}
+        identities = {
+            name: {**one, "reachable": demand} if name in reachable else one
+            for name, one in POLICY["identities"].items()
+        }
+        rule = {**POLICY["layout"], **({"file": file} if file else {})}
+        policy = {**POLICY, "identities": identities, "layout": rule}
         content = json.dumps(policy).encode()
         judge = Judge(parse_policy(content, file="policy.yaml", folder=self.folder), self.instance.trust())
         layer = read_layer(self.world.layer) if judge.needs_layer else None
@@ -149,6 +158,17 @@ def test_a_layout_that_nobody_asked_for_explains_nothing(site: Site, instance: I
     verdict = judge.judge(Evidence(subject="artifact", checks=(), facts=facts, bundles=bundles))
     assert verdict.reason is Reason.STATEMENT_MISSING
     assert [one.subject for one in verdict.ignored] == ["layout"]
+
+
+def test_commits_of_signers_must_be_reachable_here_too(site: Site) -> None:
+    """C18: of who signs the layout, and of who does a step."""
+    bundles: dict[str, bytes | Verdict] = {**site.bundles(), "layout": site.layout()}
+    owner = site.judge(bundles, reachable=["security"]).parts[-1]
+    assert owner.subject == "layout"
+    assert owner.reason is Reason.SOURCE_UNREACHABLE
+    builder = site.judge(bundles, reachable=["builder"]).parts[-1]
+    assert builder.subject == "layout version 3"
+    assert builder.reason is Reason.SOURCE_UNREACHABLE
 
 
 def test_a_key_of_the_layout_signs_a_step(site: Site) -> None:
