@@ -70,6 +70,8 @@ GUIDES = {
         "key.outside-validity",
         "signature.invalid",
         "identity.key-mismatch",
+        "C1 not applicable: no certificate",
+        "controls: accepted",
     ),
     "controls.md": ("R9-404", "no referrers API"),
     "layouts.md": (

@@ -59,6 +59,8 @@ class Original:
     trusted_root: bytes
     """The user's, and the forgers' authorities beside them."""
     forger: Forger
+    keyed: Sequence[bytes] = ()
+    """Bundles by managed keys of the policy. They are carried along; nobody but the user can sign others like them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +81,11 @@ class Bench:
     @property
     def bundles(self) -> Sequence[bytes]:
         """The good artifact's Sigstore bundles, all of them verified, by identities of the policy."""
-        return [one.bundle for one in self.original.signed]
+        return [*(one.bundle for one in self.original.signed), *self.original.keyed]
 
     @property
     def signed(self) -> Sequence[SignedStatement]:
-        """The statements in `bundles`; at least one. Raises NotApplicableError where there is none."""
+        """The statements in `bundles` by certificate; at least one. Raises NotApplicableError where there is none."""
         if not self.original.signed:
             raise NotApplicableError(
                 "no certificate of an identity of the policy signed a statement about the artifact"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ from dhallmark.oci.descriptor import split_repository
 from dhallmark.progress import Progress, Silent
 from dhallmark.verdict import Outcome
 from dhallmark.verify.artifact import verify_artifact
-from dhallmark.verify.bundle import verify_bundle
-from dhallmark.verify.identities import IdentityMatcher
+from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.trust import TrustRoot
 
 _LISTS = ("tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities")
@@ -74,12 +73,13 @@ async def read_original(target: Target, *, lab: Path | None = None, registry_ca:
     forgers = Forgers.make(lab=lab)
     for root in forgers.trusted_roots:
         trusted_root = merge_trust(trusted_root, json.dumps(root).encode())
-    matcher = IdentityMatcher.of(policy)
+    signed, keyed = _own(attached, PolicyJudge(policy, trust))
     return Original(
         layout=layout,
         digest=target.digest,
         name=target.subject_name or target.repository,
-        signed=tuple(_signed(attached, matcher, trust)),
+        signed=tuple(signed),
+        keyed=tuple(keyed),
         policy=believing(target.policy.read_bytes(), Digest.of(trusted_root), given=trust.digest),
         beside=_beside(target.policy),
         trusted_root=trusted_root,
@@ -87,12 +87,22 @@ async def read_original(target: Target, *, lab: Path | None = None, registry_ca:
     )
 
 
-def _signed(bundles: Sequence[bytes], matcher: IdentityMatcher, trust: TrustRoot) -> Iterator[SignedStatement]:
-    """Those of `bundles` that identities of the policy signed with a certificate. A stranger's are no material."""
+def _own(bundles: Sequence[bytes], rules: PolicyJudge) -> tuple[Sequence[SignedStatement], Sequence[bytes]]:
+    """Those of `bundles` that identities of the policy signed: with a certificate, and with a key.
+
+    A stranger's are no material.
+    """
+    signed: list[SignedStatement] = []
+    keyed: list[bytes] = []
     for bundle in bundles:
-        result = verify_bundle(bundle, trust)
-        if result.statement is not None and isinstance(result.identity, Identity) and matcher.knows(result.identity):
-            yield SignedStatement(bundle=bundle, statement=result.statement, identity=result.identity)
+        result = rules.examine(bundle, name="bundle")
+        if result.statement is None or result.identity is None or not rules.identities.knows(result.identity):
+            continue
+        if isinstance(result.identity, Identity):
+            signed.append(SignedStatement(bundle=bundle, statement=result.statement, identity=result.identity))
+        else:
+            keyed.append(bundle)
+    return signed, keyed
 
 
 def believing(policy: bytes, trusted_root: Digest, *, given: Digest | None) -> bytes:
