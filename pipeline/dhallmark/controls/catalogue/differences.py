@@ -29,7 +29,6 @@ Said = Reason | str | None
 
 _FLUX: Final = (FLUX_1_8, FLUX_1_9)
 _COSIGN_3: Final = (COSIGN, COSIGN_ATTESTATION)
-_TYPE_BLIND: Final = (COSIGN, COSIGN_2, *_FLUX)
 _TYPED: Final = (COSIGN_ATTESTATION, KYVERNO, SIGSTORE_PYTHON)
 _OLDER: Final = (COSIGN_2, FLUX_1_8)
 """Those built with sigstore-go before 1.2."""
@@ -52,12 +51,12 @@ DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
     "S9": {(SIGSTORE_PYTHON,): Reason.BUNDLE_MALFORMED},
     "S10-first": {(SIGSTORE_PYTHON,): Reason.SIGNATURE_INVALID},
     "S10-last": {(SIGSTORE_PYTHON,): Reason.SUBJECT_MISMATCH},
-    "S10-lines": {(*_TYPE_BLIND, SIGSTORE_PYTHON): _LENIENT_BASE64, (COSIGN_ATTESTATION,): Reason.STATEMENT_MISSING},
+    "S10-lines": {(*_GO, SIGSTORE_PYTHON): _LENIENT_BASE64},
     "S13-duplicate": {(SIGSTORE_PYTHON,): _LENIENT_JSON},
     "S13-nan": {(SIGSTORE_PYTHON,): _LENIENT_JSON},
     "S13-null": {_GO: Reason.SUBJECT_MISMATCH},
     "S13-capitals": {
-        (*_COSIGN_3, SIGSTORE_PYTHON): Reason.SUBJECT_MISMATCH,
+        (*_COSIGN_3, KYVERNO, SIGSTORE_PYTHON): Reason.SUBJECT_MISMATCH,
         (COSIGN_2, *_FLUX): "takes the digest in capitals for the same, which the specification does not",
     },
     "S13-bundle": {(SIGSTORE_PYTHON,): _LENIENT_JSON},
@@ -75,6 +74,7 @@ DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
     "C19-usage": {_GO: Reason.CERTIFICATE_UNTRUSTED},
     "C19-key": {_GO: "does not ask whether the key may sign: the usage for code signing is enough"},
     "C19-names": {(*_GO, SIGSTORE_PYTHON): "looks at one name of the certificate, and lets others stand beside it"},
+    "C19-extension": {(SIGSTORE_PYTHON,): Reason.CERTIFICATE_UNTRUSTED},
     "C19-authority": {_GO: "takes a leaf certificate that says of itself that it is an authority"},
     "T1-digest": {_OLDER: _OLD_LOG},
     "T1-signature": {_OLDER: Reason.LOG_ENTRY_MISMATCH},
@@ -92,6 +92,9 @@ DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
     "P3-alone": {_TYPED: Reason.STATEMENT_MISSING},
     "P7": {_GO: Reason.SUBJECT_MISMATCH},
     "P8": {(SIGSTORE_PYTHON,): "counts no subjects"},
+    # The policy for Kyverno counts attestors; who is missing has signed nothing.
+    "P21-again": {(KYVERNO,): Reason.IDENTITY_SUBJECT_MISMATCH},
+    "P21-once": {(KYVERNO,): Reason.IDENTITY_SUBJECT_MISMATCH},
     "P23-signer": {(*_GO, SIGSTORE_PYTHON): "reads no layout"},
 }
 

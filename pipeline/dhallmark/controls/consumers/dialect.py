@@ -107,6 +107,7 @@ _SIGSTORE_GO: Final = {
     Reason.LOG_PROMISE: Reason.LOG_ENTRY_MISSING,
     # What cannot be read as a bundle is passed over, as if nobody had signed.
     Reason.BUNDLE_MALFORMED: Reason.SIGNATURE_NONE,
+    Reason.FORMAT_UNSUPPORTED: Reason.SIGNATURE_NONE,
     Reason.CERTIFICATE_MISSING: Reason.SIGNATURE_NONE,
     Reason.CERTIFICATE_ROOT_INCLUDED: Reason.SIGNATURE_NONE,
     Reason.ENVELOPE_PAYLOAD_TYPE: Reason.STATEMENT_MALFORMED,
@@ -115,6 +116,7 @@ _SIGSTORE_GO: Final = {
 """Where sigstore-go has one message for several causes."""
 
 _SIGSTORE_PYTHON: Final = {
+    Reason.FORMAT_UNSUPPORTED: Reason.BUNDLE_MALFORMED,
     # "failed to build timestamp certificate chain", whatever it was.
     Reason.CERTIFICATE_OUTSIDE_VALIDITY: Reason.CERTIFICATE_UNTRUSTED,
     Reason.SUBJECT_ALGORITHM: Reason.SUBJECT_MISMATCH,

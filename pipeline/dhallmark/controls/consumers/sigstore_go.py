@@ -26,6 +26,7 @@ _NOT_FOUND = r' value (to match regex )?".*", got ".*"'
 
 BUNDLE: Final = Steps(
     (
+        (Reason.CERTIFICATE_PROFILE, _LOG + "validation error: x509: .*"),
         (Reason.LOG_ENTRY_MISSING, _LOG + r"not enough verified log entries from transparency log: \d+ < \d+"),
         (Reason.LOG_ENTRY_MISSING, _LOG + "duplicate tlog entries found"),
         (Reason.LOG_ENTRY_MISSING, _LOG + r"too many tlog entries: \d+ > \d+"),
@@ -50,9 +51,9 @@ BUNDLE: Final = Steps(
         (Reason.ENVELOPE_MALFORMED, _ENVELOPE + "illegal base64 data .*"),
         (Reason.SIGNATURE_INVALID, _ENVELOPE + r"accepted signatures do not match threshold, Found: \d+, Expected \d+"),
         (Reason.STATEMENT_MALFORMED, _STATEMENT + "(extract statement from envelope|decode subject digest): .*"),
-        (Reason.STATEMENT_MALFORMED, "failed to fetch envelope statement: .*"),
         (Reason.SUBJECT_TOO_MANY, _SIGNATURE + r"too many (subjects|digests): \d+ > \d+"),
         (Reason.SUBJECT_MISMATCH, _SIGNATURE + "provided artifact digests? do(es)? not match .*digests? in statement"),
+        (Reason.STATEMENT_MALFORMED, "failed to fetch envelope statement: .*"),
         (Reason.IDENTITY_SUBJECT_MISMATCH, _IDENTITY + "SAN" + _NOT_FOUND),
         (Reason.IDENTITY_ISSUER_MISMATCH, _IDENTITY + "issuer" + _NOT_FOUND),
         # cosign's own, about a bundle that sigstore-go has accepted.
