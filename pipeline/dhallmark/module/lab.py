@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import dagger
@@ -11,13 +10,11 @@ from dagger import Doc, dag
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Binding, Job
 from dhallmark.module.options import AllowDirty, BuilderId, ConfigPath, Controls, Source, Tree
-from dhallmark.module.proof import FIRST_CONTROLS, Forge
+from dhallmark.module.proof import Panel
 from dhallmark.module.release import Released, Trust, release
-from dhallmark.module.steps import Builder, Project
+from dhallmark.module.steps import Builder, Project, Signer
 
 HOST = "lab.dhallmark.test"
-CONTROLS_HOST = "controls.dhallmark.test"
-"""The name of a lab that only signs mutants, beside one that may have the other name."""
 PACKAGES_HOST = "packages.dhallmark.test"
 _LAB = "/lab"
 _TOOLS = "/opt/tools"
@@ -99,21 +96,23 @@ class Lab:
         config: ConfigPath = "dhallmark.yaml",
         claims: Annotated[list[str] | None, Doc("Claims of the token, as NAME=TEXT: who signs.")] = None,
         allow_dirty: AllowDirty = False,
-        controls: Controls = list(FIRST_CONTROLS),  # noqa: B006
+        controls: Controls = None,
         tree: Tree = None,
     ) -> Released:
         """Release into the lab: dhallmark.yaml must name lab.dhallmark.test:5000, with plainHttp, as its registry."""
-        forge = self.forge()
         project = Project(
-            image=self.image, source=source, config=config, allow_dirty=allow_dirty, bindings=(forge.binding,)
+            image=self.image, source=source, config=config, allow_dirty=allow_dirty, bindings=(self.binding(),)
         )
-        trust = Trust(
-            token=partial(self.token, claims=claims), trust_config=self.trust_config(), trusted_root=self.trusted_root()
-        )
-        return await release(project, trust, builder=Builder(id=builder_id), forge=forge, only=controls, tree=tree)
 
-    def forge(self) -> Forge:
-        """The lab as the signer of mutants, under the names that containers know it by."""
+        async def signer() -> Signer:
+            return Signer(token=await self.token(claims=claims))
+
+        trust = Trust(signer=signer, trust_config=self.trust_config(), trusted_root=self.trusted_root())
+        return await release(
+            project, trust, builder=Builder(id=builder_id), panel=Panel(tools=self.tools), only=controls, tree=tree
+        )
+
+    def binding(self) -> Binding:
+        """The lab under the names that containers know it by."""
         names = (self.host, PACKAGES_HOST) if self.packages is not None else (self.host,)
-        binding = Binding(service=self.service(), names=names)
-        return Forge(lab=self.directory(), binding=binding, tools=self.tools)
+        return Binding(service=self.service(), names=names)

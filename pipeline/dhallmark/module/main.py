@@ -11,7 +11,7 @@ from dagger import Doc, dag
 from dhallmark.module import image, proof, steps
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Job, bind, bindings, start
-from dhallmark.module.lab import CONTROLS_HOST, HOST, PACKAGES_HOST, Lab
+from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AllowDirty,
     AttestedBuild,
@@ -19,6 +19,9 @@ from dhallmark.module.options import (
     ConfigPath,
     Controls,
     InvocationId,
+    Key,
+    KeyPassword,
+    OptionalToken,
     OptionalTrustedRoot,
     PackagedBuild,
     Packages,
@@ -26,6 +29,7 @@ from dhallmark.module.options import (
     PlainHttp,
     PlannedBuild,
     PolicyFile,
+    PolicyFiles,
     PublishedBuild,
     References,
     Registry,
@@ -44,9 +48,9 @@ from dhallmark.module.options import (
     TrustConfig,
     TrustedRoot,
 )
-from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier
+from dhallmark.module.proof import Panel, Verifier
 from dhallmark.module.release import Released, Trust, packaged, release, resolved
-from dhallmark.module.steps import Builder, Project
+from dhallmark.module.steps import Builder, Project, Signer
 
 
 @object_type
@@ -243,15 +247,18 @@ class Dhallmark:
         *,
         source: Source,
         build: AttestedBuild,
-        token: Token,
+        token: OptionalToken = None,
+        key: Key = None,
+        key_password: KeyPassword = None,
         config: ConfigPath = "dhallmark.yaml",
         trust_config: TrustConfig = None,
         sigstore: Sigstore = None,
         sigstore_host: SigstoreHost = HOST,
     ) -> Annotated[dagger.Directory, Doc("The build directory with Sigstore bundles.")]:
-        """Sign all statements with one short-lived certificate."""
+        """Sign all statements with one short-lived certificate, or with one key."""
+        signer = Signer(token=token, key=key, key_password=key_password)
         project = (await self._project(source, config)).with_bindings(bind(sigstore, sigstore_host))
-        return await steps.sign(project, build, token=token, trust_config=trust_config).sync()
+        return await steps.sign(project, build, signer=signer, trust_config=trust_config).sync()
 
     @fresh
     async def publish(
@@ -288,6 +295,7 @@ class Dhallmark:
         references: References,
         policy: PolicyFile,
         trusted_root: TrustedRoot,
+        policy_files: PolicyFiles = None,
         tree: Tree = None,
         plain_http: PlainHttp = False,
         registry: Registry = None,
@@ -297,6 +305,7 @@ class Dhallmark:
         verifier = Verifier(
             image=await self.ci_image(),
             policy=policy,
+            beside=policy_files,
             trusted_root=trusted_root,
             plain_http=plain_http,
             bindings=bindings(bind(registry, registry_host)),
@@ -310,31 +319,43 @@ class Dhallmark:
         reference: Annotated[str, Doc("The good artifact: REGISTRY/REPOSITORY@sha256:…")],
         policy: PolicyFile,
         trusted_root: TrustedRoot,
+        policy_files: PolicyFiles = None,
         only: Annotated[list[str] | None, Doc("The controls to run, by id. All of them otherwise.")] = None,
+        consumers: Annotated[list[str] | None, Doc("The consumers to ask. dhallmark and cosign otherwise.")] = None,
+        flux: Annotated[dagger.File | None, Doc("Your OCIRepository: Flux is asked as it says.")] = None,
+        kyverno: Annotated[dagger.File | None, Doc("Your policy for Kyverno: Kyverno is asked by it.")] = None,
+        subject_name: Annotated[
+            str | None, Doc("The artifact's name in its statements, where it is not its repository.")
+        ] = None,
         plain_http: PlainHttp = False,
         registry: Registry = None,
         registry_host: RegistryHost = HOST,
-    ) -> Annotated[dagger.Directory, Doc("One JSON report for each control.")]:
+    ) -> Annotated[dagger.Directory, Doc("report.html, report.json, …, and one JSON report for each control.")]:
         """Show that tampered copies are refused, each in a container of its own; fails unless every one is."""
         verifier = Verifier(
             image=await self.ci_image(),
             policy=policy,
+            beside=policy_files,
             trusted_root=trusted_root,
             plain_http=plain_http,
             bindings=bindings(bind(registry, registry_host)),
         )
-        forge = await self._forge()
-        await start((*verifier.bindings, forge.binding))
-        return await proof.controls(verifier, reference=reference, only=only or [], forge=forge)
+        panel = Panel(tools=self._tools(), consumers=tuple(consumers or ()), flux=flux, kyverno=kyverno)
+        await start(verifier.bindings)
+        return await proof.controls(
+            verifier, reference=reference, only=only or [], panel=panel, subject_name=subject_name or ""
+        )
 
     @fresh
     async def release(
         self,
         *,
         source: Source,
-        token: Token,
         builder_id: BuilderId,
         trusted_root: TrustedRoot,
+        token: OptionalToken = None,
+        key: Key = None,
+        key_password: KeyPassword = None,
         config: ConfigPath = "dhallmark.yaml",
         invocation_id: InvocationId = None,
         allow_dirty: AllowDirty = False,
@@ -346,30 +367,29 @@ class Dhallmark:
         registry_config: RegistryConfig = None,
         packages: Packages = None,
         packages_host: PackagesHost = PACKAGES_HOST,
-        controls: Controls = list(FIRST_CONTROLS),  # noqa: B006
+        controls: Controls = None,
         tree: Tree = None,
     ) -> Released:
         """Do all steps in order, from the plan to verified artifacts, refused controls and the deploy tree."""
 
-        async def given() -> dagger.Secret:
-            return token
+        signer = Signer(token=token, key=key, key_password=key_password)
+
+        async def given() -> Signer:
+            return signer
 
         project = await self._project(source, config, allow_dirty=allow_dirty)
         project = project.with_bindings(
             bind(packages, packages_host), bind(registry, registry_host), bind(sigstore, sigstore_host)
         )
-        trust = Trust(token=given, trust_config=trust_config, trusted_root=trusted_root, credentials=registry_config)
+        trust = Trust(signer=given, trust_config=trust_config, trusted_root=trusted_root, credentials=registry_config)
         return await release(
             project,
             trust,
             builder=Builder(id=builder_id, invocation=invocation_id),
-            forge=await self._forge(),
+            panel=Panel(tools=self._tools()),
             only=controls,
             tree=tree,
         )
-
-    async def _forge(self) -> Forge:
-        return Lab(image=await self.ci_image(), tools=self._tools(), host=CONTROLS_HOST).forge()
 
     async def _project(
         self, source: dagger.Directory, config: str, *, shard: str | None = None, allow_dirty: bool = False

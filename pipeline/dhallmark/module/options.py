@@ -39,12 +39,20 @@ SignedBuild = Annotated[dagger.Directory, Doc("The build directory, as sign left
 PublishedBuild = Annotated[dagger.Directory, Doc("The build directory, as publish left it.")]
 BuilderId = Annotated[str, Doc("URI of the builder, as the policy lists it: in CI, that of the workflow at its ref.")]
 InvocationId = Annotated[str | None, Doc("URI of this run, for the provenance.")]
-Controls = Annotated[list[str], Doc("The controls to run, by id. The first six where this is not given.")]
+Controls = Annotated[list[str] | None, Doc("The controls to run, by id. The few of every release otherwise.")]
 References = Annotated[list[str], Doc("REGISTRY/REPOSITORY@sha256:… or REGISTRY/REPOSITORY:TAG.")]
 PolicyFile = Annotated[dagger.File, Doc("The policy file.")]
+PolicyFiles = Annotated[
+    dagger.Directory | None, Doc("The folder with what the policy names: keys, a layout, Git bundles.")
+]
 PlainHttp = Annotated[bool, Doc("The registry has no TLS.")]
 Tree = Annotated[dagger.Directory | None, Doc("The deploy repository as it stands; a new tree otherwise.")]
 Token = Annotated[dagger.Secret, Doc("The OIDC token that the certificate is asked for with; audience sigstore.")]
+OptionalToken = Annotated[
+    dagger.Secret | None, Doc("The OIDC token to sign with, for the audience sigstore; or a key.")
+]
+Key = Annotated[dagger.Secret | None, Doc("A private key in PEM to sign with, instead of a token.")]
+KeyPassword = Annotated[dagger.Secret | None, Doc("The password of that key, where it is encrypted.")]
 TrustConfig = Annotated[
     dagger.File | None, Doc("Sigstore ClientTrustConfig of a private instance. The public instance otherwise.")
 ]

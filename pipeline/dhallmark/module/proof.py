@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import dagger
@@ -12,11 +13,13 @@ from dagger import dag
 
 from dhallmark.module.job import Binding, Job
 
-FIRST_CONTROLS = ("S1", "S2", "S6", "C1", "C2", "P1")
-"""Unsigned, tampered, replayed, wrong identity, wrong issuer, wrong predicate."""
-_POLICY, _ROOT, _CASES, _LAB, _TOOLS = "/policy.yaml", "/trusted_root.json", "/cases", "/lab", "/opt/tools"
+_POLICIES, _ROOT, _CASES, _TOOLS = "/policy", "/trusted_root.json", "/cases", "/opt/tools"
+_POLICY = f"{_POLICIES}/policy.yaml"
 _AT_ONCE = 4
 """Containers at a time: an engine has other work, too."""
+_CONFIGURATIONS, _REPORTS, _MADE, _REPORT = "/configurations", "/reports", "/made", "/report.json"
+_REFUSED = "security.insecure is not allowed"
+"""What an engine says whose administrator forbids `insecure_root_capabilities` (BuildKit, util/entitlements)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +29,17 @@ class Verifier:
     image: dagger.Container
     policy: dagger.File
     trusted_root: dagger.File
+    beside: dagger.Directory | None = None
+    """What the policy names, by the paths in it."""
     plain_http: bool = False
     bindings: tuple[Binding, ...] = field(default=())
     """The registry, where it is a service."""
 
     def job(self) -> Job:
         """A clean container: no source, no build directory, no credential."""
-        job = Job(container=self.image, bindings=self.bindings)
-        return job.file(_POLICY, self.policy).file(_ROOT, self.trusted_root)
+        folder = (self.beside or dag.directory()).with_file("policy.yaml", self.policy)
+        job = Job(container=self.image, bindings=self.bindings).mounted(_POLICIES, folder)
+        return job.file(_ROOT, self.trusted_root)
 
     def options(self) -> list[str]:
         """What every command is told."""
@@ -56,12 +62,26 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forge:
-    """The lab that signs mutants, and the programs of the consumers that judge them."""
+class Panel:
+    """Who judges controls: consumers, the programs that they are, and how the user has set them up."""
 
-    lab: dagger.Directory
-    binding: Binding
     tools: dagger.Directory
+    """The programs of the consumers, and the registry that they are shown mutants by."""
+    consumers: tuple[str, ...] = ()
+    """The command's own choice where it is empty."""
+    flux: dagger.File | None = None
+    kyverno: dagger.File | None = None
+
+    def seated(self, container: dagger.Container) -> tuple[Job, list[str]]:
+        """A job with all of that in `container`, and the options that say so."""
+        container = container.with_mounted_directory(_TOOLS, self.tools)
+        job = Job(container=container.with_env_variable("PATH", f"{_TOOLS}:${{PATH}}", expand=True))
+        options = [part for one in self.consumers for part in ("--consumer", one)]
+        for name, file in (("flux", self.flux), ("kyverno", self.kyverno)):
+            if file is not None:
+                job = job.file(f"{_CONFIGURATIONS}/{name}.yaml", file)
+                options += [f"--{name}", f"{_CONFIGURATIONS}/{name}.yaml"]
+        return job, options
 
 
 class ControlError(Exception):
@@ -69,56 +89,72 @@ class ControlError(Exception):
 
 
 async def controls(
-    verifier: Verifier, *, reference: str, only: Sequence[str], forge: Forge, subject_name: str = ""
+    verifier: Verifier, *, reference: str, only: Sequence[str] | None, panel: Panel, subject_name: str = ""
 ) -> dagger.Directory:
     """Prepare the controls of the artifact `reference`, then judge each in a container of its own.
 
-    Gives a folder with one report for each control. Raises ControlError, which names them, where any of them failed.
+    Gives a folder with one report of all, as `report.json`, `report.html` and `report.junit.xml`, those on single
+    controls in `each/`, and a statement that can be signed, `evidence/test-result.json`. Raises ControlError with the
+    report where any of them failed.
     """
-    chosen = [part for one in only for part in ("--only", one)]
+    chosen = ["--first"] if only is None else [part for one in only for part in ("--only", one)]
     listing = verifier.job().run(["controls", "--list", *chosen], output="/list.json").file("/list.json")
     names = [str(control["id"]) for control in json.loads(await listing.contents())["controls"]]
-    job = verifier.job().bound(forge.binding).directory(_LAB, forge.lab)
-    arguments = ["controls", "--ref", reference, *verifier.options(), "--lab", _LAB, *chosen]
+    arguments = ["controls", "--ref", reference, *verifier.options(), *chosen]
     if subject_name:
         arguments += ["--subject-name", subject_name]
-    prepared = job.run([*arguments, "--prepare-only", "--into", _CASES], fresh=True).directory(_CASES)
+    prepared = verifier.job().run([*arguments, "--prepare-only", "--into", _CASES], fresh=True).directory(_CASES)
     prepared = await prepared.sync()
 
     reports: dict[str, dagger.File] = {}
-    failed: dict[str, str] = {}
     limit = anyio.CapacityLimiter(_AT_ONCE)
 
     async def judge(name: str) -> None:
         async with limit:
-            container = await _judge(verifier.image, prepared, name, tools=forge.tools).sync()
-            reports[name] = container.file("/report.json")
-            if await container.exit_code() != 0:
-                failed[name] = await reports[name].contents() or await container.stderr()
+            reports[name] = await _judge(verifier.image, prepared, name, panel=panel)
 
     async with anyio.create_task_group() as group:
         for name in names:
             group.start_soon(judge, name)
-    if failed:
-        raise ControlError("\n".join(f"control {name}: {report}" for name, report in sorted(failed.items())))
     folder = dag.directory()
     for name, report in sorted(reports.items()):
         folder = folder.with_file(f"{name}.json", report)
-    return folder
+    return await _collect(verifier, prepared, folder, chosen=chosen, panel=panel)
 
 
-def _judge(
-    image: dagger.Container, prepared: dagger.Directory, name: str, *, tools: dagger.Directory
-) -> dagger.Container:
-    """One control in a container that holds this case alone; it cuts itself off from the network first."""
+async def _judge(image: dagger.Container, prepared: dagger.Directory, name: str, *, panel: Panel) -> dagger.File:
+    """The report on one control, by a container that holds this case alone and cuts itself off from everything else."""
     case = dag.directory().with_directory("/", prepared, include=["controls.json", f"{name}/**"])
-    container = image.with_mounted_directory(_CASES, case).with_mounted_directory(_TOOLS, tools)
-    container = container.with_env_variable("PATH", f"{_TOOLS}:${{PATH}}", expand=True)
-    return Job(container=container).run(
-        ["controls", "--prepared", _CASES, "--only", name],
+    job, options = panel.seated(image.with_mounted_directory(_CASES, case))
+    run = partial(
+        job.run,
+        ["controls", "--prepared", _CASES, "--case", name, *options],
         fresh=True,
-        output="/report.json",
+        output=_REPORT,
         expect=dagger.ReturnType.ANY,
-        # `unshare --net` needs it; what runs is this project's own verifier on a case without secrets.
-        privileged=True,
     )
+    try:
+        # Namespaces need it; what runs is this project's own program, on a case without secrets.
+        container = await run(privileged=True).sync()
+    except dagger.QueryError as error:
+        if _REFUSED not in str(error):
+            raise
+        # Without it, the command says itself what it lacks: `indeterminate(isolation.unavailable)`.
+        container = await run().sync()
+    return container.file(_REPORT)
+
+
+async def _collect(
+    verifier: Verifier, prepared: dagger.Directory, reports: dagger.Directory, *, chosen: Sequence[str], panel: Panel
+) -> dagger.Directory:
+    """What `reports` come to, and they themselves. Raises ControlError."""
+    job, options = panel.seated(verifier.job().container)
+    job = job.mounted(_CASES, prepared).mounted(_REPORTS, reports)
+    arguments = ["controls", "--prepared", _CASES, "--reports", _REPORTS, "--policy", _POLICY, *chosen, *options]
+    arguments += ["--statement", f"{_MADE}/evidence/test-result.json"]
+    for form, name in (("json", "report.json"), ("html", "report.html"), ("junit", "report.junit.xml")):
+        arguments += ["--report", f"{form}={_MADE}/{name}"]
+    done = await job.variable("COLUMNS", "180").run(arguments, fresh=True, expect=dagger.ReturnType.ANY).sync()
+    if await done.exit_code() != 0:
+        raise ControlError((await done.stdout()) + (await done.stderr()))
+    return done.directory(_MADE).with_directory("each", reports)

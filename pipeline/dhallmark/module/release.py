@@ -12,13 +12,13 @@ from typing import Annotated
 import dagger
 from dagger import Doc, dag
 
-from dhallmark.config.load import parse_config
+from dhallmark.config.load import parse_config, parse_policy
 from dhallmark.config.model import Publish
 from dhallmark.module import steps
 from dhallmark.module.declare import function, object_type
 from dhallmark.module.job import BUILD, start
-from dhallmark.module.proof import FIRST_CONTROLS, Forge, Verifier, controls, verify
-from dhallmark.module.steps import Builder, Project
+from dhallmark.module.proof import Panel, Verifier, controls, verify
+from dhallmark.module.steps import Builder, Project, Signer
 
 
 @object_type
@@ -45,7 +45,7 @@ class Released:
         return await self.build_directory.file("verdicts.json").contents()
 
     @function
-    def controls(self) -> Annotated[dagger.Directory, Doc("One JSON report for each control.")]:
+    def controls(self) -> Annotated[dagger.Directory, Doc("report.html, report.json, …, and one report a control.")]:
         """What the consumers said of tampered copies."""
         return self.build_directory.directory("controls")
 
@@ -69,7 +69,7 @@ class Released:
 class Trust:
     """Whom a release is signed by and verified against."""
 
-    token: Callable[[], Awaitable[dagger.Secret]]
+    signer: Callable[[], Awaitable[Signer]]
     """Asked when signing starts: a token lives for minutes."""
     trust_config: dagger.File | None
     trusted_root: dagger.File
@@ -92,29 +92,31 @@ async def release(
     trust: Trust,
     *,
     builder: Builder,
-    forge: Forge,
-    only: Sequence[str] = FIRST_CONTROLS,
+    panel: Panel,
+    only: Sequence[str] | None = None,
     tree: dagger.Directory | None,
 ) -> Released:
     """Do all steps in order. Any step that fails ends it; tags are moved by `publish` alone."""
     settings = parse_config((await project.source.file(project.config).contents()).encode(), file=project.config)
+    policy = PurePosixPath(project.config).parent / settings.policy
     verifier = Verifier(
         image=project.image,
-        policy=project.source.file(str(PurePosixPath(project.config).parent / settings.policy)),
+        policy=project.source.file(str(policy)),
+        beside=await _named_by(project.source, policy),
         trusted_root=trust.trusted_root,
         plain_http=settings.publish.plain_http,
         bindings=project.bindings,
     )
-    await start((*project.bindings, forge.binding))
+    await start(project.bindings)
     build = await packaged(project)
     build = await steps.push(project, build, credentials=trust.credentials).sync()
     build = await steps.attest(project, build, builder=builder).sync()
-    build = steps.sign(project, build, token=await trust.token(), trust_config=trust.trust_config)
+    build = steps.sign(project, build, signer=await trust.signer(), trust_config=trust.trust_config)
     publish = partial(steps.publish, project, trusted_root=trust.trusted_root, credentials=trust.credentials)
     build = await publish(build, phase="stage").sync()
     # Before anything stands where consumers read it: what is not refused now would be accepted there.
     reference, name = await _first(build, settings.publish)
-    reports = await controls(verifier, reference=reference, subject_name=name, only=only, forge=forge)
+    reports = await controls(verifier, reference=reference, subject_name=name, only=only, panel=panel)
     build = await publish(build, phase="promote").sync()
     verified = await verify(verifier, references=await _published(build), record="/verdicts.json").sync()
     build = build.with_file("verdicts.json", verified.file("/verdicts.json")).with_directory("controls", reports)
@@ -125,6 +127,15 @@ async def release(
         trusted_root=trust.trusted_root,
         table=await table.stdout(),
     )
+
+
+async def _named_by(source: dagger.Directory, policy: PurePosixPath) -> dagger.Directory:
+    """The files that the policy names, in a folder: keys, a layout, Git bundles."""
+    folder = dag.directory()
+    content = (await source.file(str(policy)).contents()).encode()
+    for name in parse_policy(content, file=str(policy)).files:
+        folder = folder.with_file(name, source.file(str(policy.parent / name)))
+    return folder
 
 
 async def _first(build: dagger.Directory, place: Publish) -> tuple[str, str]:

@@ -106,12 +106,40 @@ def attest(project: Project, build: dagger.Directory, *, builder: Builder) -> da
     return project.job(build, git=True).run(arguments).directory(BUILD)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signs: whom an OIDC token names, or a managed key. Exactly one of them."""
+
+    token: dagger.Secret | None = None
+    key: dagger.Secret | None = None
+    key_password: dagger.Secret | None = None
+
+    def __post_init__(self) -> None:
+        if (self.token is None) == (self.key is None):
+            raise ValueError("give either a token or a key to sign with")
+        if self.key_password is not None and self.key is None:
+            raise ValueError("a key's password is given, and no key")
+
+    def enter(self, job: Job) -> tuple[Job, list[str]]:
+        """The job with the secrets as files in memory, for it alone; and the options that name them."""
+        options: list[str] = []
+        for option, name, secret in (
+            ("--token-file", "id-token", self.token),
+            ("--key", "key.pem", self.key),
+            ("--key-password-file", "key-password", self.key_password),
+        ):
+            if secret is not None:
+                job, path = job.secret(name, secret)
+                options += [option, path]
+        return job, options
+
+
 def sign(
-    project: Project, build: dagger.Directory, *, token: dagger.Secret, trust_config: dagger.File | None
+    project: Project, build: dagger.Directory, *, signer: Signer, trust_config: dagger.File | None
 ) -> dagger.Directory:
-    """`dhallmark sign`: every statement with one certificate. The token is a file in memory, for this job alone."""
-    job, path = project.job(build).secret("id-token", token)
-    arguments = ["sign", *project.options(), "--token-file", path]
+    """`dhallmark sign`: every statement with one certificate, or one key."""
+    job, options = signer.enter(project.job(build))
+    arguments = ["sign", *project.options(), *options]
     if trust_config is not None:
         job = job.file("/trust/trust_config.json", trust_config)
         arguments += ["--trust-config", "/trust/trust_config.json"]
