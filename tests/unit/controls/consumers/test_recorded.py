@@ -88,15 +88,19 @@ def read_raw(name: str, status: int, stdout: bytes, stderr: str) -> Check:
 
 FLUX_OTHER = [
     (
-        "failed to copy layer from artifact: error verifying sha256 checksum after reading 225 bytes; got "
-        '"sha256:bc21e700f0dc76bcc7a4e4fe561282dbc23151c8061647805dfc306dd225047a", want '
-        '"sha256:19cc6ef7acceb78e987df1b3f37effea323e704885d92ba3f76a60612aac8d77"',
+        (
+            "failed to copy layer from artifact: error verifying sha256 checksum after reading 225 bytes; got "
+            '"sha256:bc21e700f0dc76bcc7a4e4fe561282dbc23151c8061647805dfc306dd225047a", want '
+            '"sha256:19cc6ef7acceb78e987df1b3f37effea323e704885d92ba3f76a60612aac8d77"'
+        ),
         [],
         Reason.ARTIFACT_DIGEST_MISMATCH,
     ),
     (
-        "failed to verify the signature using provider 'cosign': no matching signatures were found for "
-        "'127.0.0.1:5000/web@sha256:fb563b87071506061164eefe226b19b5173b39b1a5057ad22449cf5441f0fb82'",
+        (
+            "failed to verify the signature using provider 'cosign': no matching signatures were found for "
+            "'127.0.0.1:5000/web@sha256:fb563b87071506061164eefe226b19b5173b39b1a5057ad22449cf5441f0fb82'"
+        ),
         [],
         Reason.SIGNATURE_INVALID,
     ),
@@ -105,8 +109,10 @@ FLUX_OTHER = [
     ("failed to parse artifact layers: of some kind", [], Reason.CONSUMER_UNREADABLE),
     ("no matching attestations: ", ["NoMatchingAttestations"], Reason.CONSUMER_UNREADABLE),
     (
-        "failed to verify the signature using provider 'cosign keyless': no matching signatures: "
-        "certificate does not include required embedded SCT and no detached SCT was set",
+        (
+            "failed to verify the signature using provider 'cosign keyless': no matching signatures: "
+            "certificate does not include required embedded SCT and no detached SCT was set"
+        ),
         ["NoMatchingSignatures"],
         Reason.CERTIFICATE_SCT,
     ),
