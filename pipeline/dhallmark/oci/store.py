@@ -88,7 +88,7 @@ class LayoutStore:
 
     directory: Path
     artifacts: tuple[Named, ...]
-    """What the index lists, but for referrers and the indexes that list those."""
+    """What the index lists, but for referrers without a name and the indexes that list those."""
     listed: Mapping[Digest, str]
     """The media type of every manifest that the index leads to, its own entries first."""
     by_subject: Mapping[Digest, tuple[Descriptor, ...]]
@@ -201,13 +201,15 @@ class _Walk:
     def artifacts(self) -> tuple[Named, ...]:
         """What the layout's index lists, but for referrers, and for entries that only repeat another.
 
-        An index may list a manifest with its name and without, and what an image index is made of beside that.
+        An index may list a manifest with its name and without, and what an image index is made of beside that. What has
+        a name can be pulled by it, and what refers to nothing in here is looked at with nothing: they are artifacts,
+        whatever subject they claim.
         """
-        referrers = {item.digest for found in self.by_subject.values() for item in found}
-        known = {item.digest for item in self.named if item.name} | self.covered
-        return tuple(
-            item for item in self.named if item.digest not in referrers and (item.name or item.digest not in known)
-        )
+        referrers = {
+            item.digest for subject, found in self.by_subject.items() if subject in self.found for item in found
+        }
+        known = {item.digest for item in self.named if item.name} | self.covered | referrers
+        return tuple(item for item in self.named if item.name or item.digest not in known)
 
 
 def _read_blob(directory: Path, digest: Digest, max_bytes: int) -> bytes:

@@ -47,6 +47,11 @@ def signature(of: Manifest) -> Manifest:
     )
 
 
+def with_subject(manifest: Manifest, of: Manifest) -> Manifest:
+    body = {**json.loads(manifest.content), "subject": of.descriptor.to_json()}
+    return Manifest.of(json.dumps(body).encode(), manifest.media_type)
+
+
 WEB, NET = image("web"), image("net")
 BOTH = index_of(WEB, NET)
 SIGNED = signature(WEB)
@@ -83,6 +88,10 @@ def fallback(manifest: Manifest) -> str:
         # An artifact that is called like a list of signatures, and one that only such a list holds.
         ([("1.0", WEB), (fallback(WEB), NET)], ["1.0", fallback(WEB)]),
         ([("1.0", WEB), (fallback(WEB), index_of(SIGNED, NET)), ("", NET)], ["1.0", ""]),
+        # An artifact that claims a subject: with a name it is pulled like any other, and of something that is not here
+        # it would be looked at with nothing.
+        ([("1.0", WEB), ("1.1", with_subject(NET, WEB))], ["1.0", "1.1"]),
+        ([("1.0", WEB), ("", with_subject(WEB, NET))], ["1.0", ""]),
     ],
 )
 def test_artifacts_are_what_the_index_lists_but_for_what_signs_others(
