@@ -213,6 +213,8 @@ class _Process:
         # A frame that was begun is sent to its end, or those behind it could not be read.
         with anyio.CancelScope(shield=True):
             async with self._order:
+                if not self.usable:  # It may have ended while others sent: nobody would answer this one.
+                    raise LostError(f"the process that was to give it ended with {self.process.returncode}")
                 self._asked.append(request)
                 try:
                     await self.requests.send(content)

@@ -175,6 +175,50 @@ async def test_when_every_process_is_lost_nobody_waits(
     assert {verdict.reason for verdict in lost} == {Reason.CHECK_LOST}
 
 
+class _Ended:
+    """A process that dies while a request is being sent to it."""
+
+    returncode = -9
+
+    def __init__(self) -> None:
+        self.gone, self.sending = anyio.Event(), anyio.Event()
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int:
+        return self.returncode
+
+    async def send(self, _: bytes) -> None:
+        self.sending.set()
+        await self.gone.wait()
+        raise anyio.BrokenResourceError
+
+    async def receive_exactly(self, _: int) -> bytes:
+        await self.sending.wait()
+        raise anyio.EndOfStream
+
+
+async def test_who_waits_for_a_turn_with_a_process_that_ends_does_not_wait_for_its_answer() -> None:
+    ended = _Ended()
+    process = module._Process(ended, ended, ended)  # type: ignore[arg-type]
+    lost: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await process.run([])
+        except module.LostError as error:
+            lost.append(str(error))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            group.start_soon(ask)
+            await ended.sending.wait()
+            await process.listen()
+            ended.gone.set()
+    assert lost == ["the process that was to give it ended with -9"] * 2
+
+
 @pytest.mark.parametrize("broken", ["python", "worker"])
 async def test_where_no_process_starts_this_one_goes_on(
     signed_files: SignedFiles, monkeypatch: pytest.MonkeyPatch, broken: str
