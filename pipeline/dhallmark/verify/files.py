@@ -57,6 +57,9 @@ def bundles_beside(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise UnreadableFileError(f"{path.parent} cannot be listed: {error.strerror}") from error
     beside = sorted(name for name in names if name.startswith(f"{path.name}.") and is_bundle(name))
+    odd = next((name for name in beside if not name.isprintable()), None)
+    if odd is not None:
+        raise UnreadableFileError(f"the name of a bundle beside {path} cannot be printed: {odd!a}")
     return tuple(str(path.parent / name) for name in beside)
 
 

@@ -28,10 +28,14 @@ class Refusal(Exception):  # noqa: N818  (a finding, not an error: who calls a s
 
 def _shown(text: str) -> str:
     """`text` for a terminal or a log: an attacker wrote part of it, so no character of it may steer either."""
-    short = text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL] + "…"
-    if short.isprintable():
-        return short
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return printable(text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL] + "…")
+
+
+def printable(text: str) -> str:
+    """`text` with every character spelled out that could steer a terminal or begin a line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class border:  # noqa: N801  (used as the verb that it is)

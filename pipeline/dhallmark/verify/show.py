@@ -7,6 +7,7 @@ from rich.tree import Tree
 
 from dhallmark.reasons import CATALOGUE
 from dhallmark.verdict import Check, Outcome, Verdict
+from dhallmark.verify.refusal import printable
 
 _STYLES = {Outcome.ACCEPTED: "green", Outcome.REJECTED: "bold red", Outcome.INDETERMINATE: "magenta"}
 _MARKS = {Outcome.ACCEPTED: "✓", Outcome.REJECTED: "✗", Outcome.INDETERMINATE: "?"}
@@ -19,9 +20,14 @@ def verdict_tree(verdict: Verdict) -> Tree:
     return tree
 
 
+def _text(text: str, style: str = "") -> Text:
+    """`text` on one line that steers no terminal: a layout's index and a registry's answer are words of others."""
+    return Text(printable(text), style=style)
+
+
 def _line(verdict: Verdict) -> Text:
     outcome = verdict.outcome
-    return Text(f"{_MARKS[outcome]} {verdict.summary()}", style=_STYLES[outcome])
+    return _text(f"{_MARKS[outcome]} {verdict.summary()}", style=_STYLES[outcome])
 
 
 def _fill(tree: Tree, verdict: Verdict) -> None:
@@ -36,13 +42,13 @@ def _fill(tree: Tree, verdict: Verdict) -> None:
         counted = len(verdict.ignored)
         branch = tree.add(Text(f"{counted} beside them that {'counts' if counted == 1 else 'count'} for nothing"))
         for item in verdict.ignored:
-            branch.add(Text(item.summary(), style="dim"))
+            branch.add(_text(item.summary(), style="dim"))
 
 
 def _fill_check(tree: Tree, check: Check) -> None:
     if check.reason is None:
         return
-    branch = tree.add(Text(f"{check.reason.value}: {check.detail or CATALOGUE[check.reason].summary}"))
+    branch = tree.add(_text(f"{check.reason.value}: {check.detail or CATALOGUE[check.reason].summary}"))
     for name, value in check.evidence.items():
-        branch.add(Text(f"{name}: {value}"))
+        branch.add(_text(f"{name}: {value}"))
     branch.add(Text(f"what to do: {CATALOGUE[check.reason].remedy}"))

@@ -46,6 +46,9 @@ def parse_target(
     if not word or not word.isprintable():
         raise UsageError(f"{word!a} is no name of anything that can be verified")
     given = tuple(str(path) for path in bundles)
+    for path in given:
+        if not path.isprintable():
+            raise UsageError(f"--bundle {path!a} is no name that can be printed")
     if word.startswith(_DIGEST):
         return _digest(word, given, name)
     reference = _reference(word)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dhallmark.digest import Digest
+from dhallmark.files import UnreadableFileError
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify import files
@@ -56,6 +57,14 @@ def test_bundles_beside_a_file_are_found_by_its_name_and_by_nothing_shorter(sign
         "web.tgz.provenance.sigstore.json",
         "web.tgz.sigstore",
     ]
+
+
+@pytest.mark.parametrize("name", [b"web.tgz.\xff.sigstore.json", b"web.tgz.\x1b[2J.sigstore.json"])
+def test_a_name_that_cannot_be_printed_stands_in_no_verdict(signed_files: SignedFiles, name: bytes) -> None:
+    path = signed_files.add("web.tgz")
+    (signed_files.folder / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(UnreadableFileError, match="cannot be printed"):
+        bundles_beside(path)
 
 
 def test_a_file_without_bundles_is_unsigned(signed_files: SignedFiles) -> None:

@@ -81,6 +81,7 @@ def test_references_are_known_by_their_form(word: str, reference: str) -> None:
         ("sha256:abc", BUNDLE, "not a digest"),
         (DIGEST, (), "nothing is known"),
         ("web.tgz.sigstore.json", (), "is a bundle"),
+        ("web.tgz", (Path("b\udcff.sigstore.json"),), "no name that can be printed"),
         ("folder", BUNDLE, "--bundle goes with a file"),
         ("layout", BUNDLE, "--bundle goes with a file"),
         ("r.test/web:1", BUNDLE, "--bundle goes with a file"),
