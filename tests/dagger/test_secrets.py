@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 import time
@@ -46,7 +47,9 @@ def files_with(needle: str, *places: Path, since: float) -> list[Path]:
     """The files below `places`, written since then, that hold `needle`."""
     found = []
     for place in places:
-        for path in place.rglob("*") if place.is_dir() else [place]:
+        # Not rglob: the engine throws folders away while they are walked, which os.walk takes for empty ones.
+        below = (Path(folder) / name for folder, _, names in os.walk(place) for name in names)
+        for path in below if place.is_dir() else [place]:
             try:
                 status = path.lstat()
                 # The change time cannot be set back, as the modification time of an unpacked layer is.
