@@ -54,6 +54,8 @@ def require_own(statement: Statement, facts: ArtifactFacts, allowed: Subjects) -
     """Refuse a statement that is also about something else, which would be let in along with this artifact (P5)."""
     if allowed is Subjects.ANY:
         return
+    if allowed is Subjects.RELEASE and facts.name is None:
+        return  # what else is of a file's release cannot be told from the file
     stray = next((one for one in statement.subjects if not _belongs(one, facts, allowed)), None)
     if stray is not None:
         raise Refusal(

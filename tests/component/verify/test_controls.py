@@ -45,9 +45,7 @@ def prepared(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def judge(
-    prepared: Path, *ids: str, consumers: tuple[str, ...] = BUILT_IN, limits: Limits | None = None
-) -> Report:
+def judge(prepared: Path, *ids: str, consumers: tuple[str, ...] = BUILT_IN, limits: Limits | None = None) -> Report:
     async def main() -> Report:
         return await run_controls(prepared, controls=select(only=ids), consumers=consumers, limits=limits)
 

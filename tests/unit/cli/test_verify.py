@@ -90,7 +90,7 @@ def test_a_mistake_in_a_list_is_told_with_its_line_and_nothing_is_written(files:
 
 def test_verdicts_are_streamed_as_whole_lines_and_the_last_one_says_that_it_is_the_last(files: Path) -> None:
     lines = "".join(f"bundle\tfile-{number}\n" for number in range(40)).encode()
-    done = command(files, "--files-from=-", "--stream=-", stdin=lines)
+    done = command(files, "--files-from", "-", "--stream", "-", stdin=lines)
     assert done.returncode == ExitCode.INDETERMINATE
     *verdicts, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted(one["number"] for one in verdicts) == list(range(40))
