@@ -210,14 +210,14 @@ def note(bench: Bench, *, predicate_type: str, predicate: Json) -> bytes:
 def stranger(identity: Identity) -> Identity:
     """Another owner's identity by the same issuer, alike in all else: the first part of its path, or the local part
     of its e-mail address, is another."""
-    owner = urlsplit(identity.subject).path.strip("/").partition("/")[0]
-    if not owner:
+    if "://" not in identity.subject:
         return replace(identity, subject=f"{STRANGER}@{identity.subject.partition('@')[2] or 'example.com'}")
+    parts = urlsplit(identity.subject)
+    host = f"{parts.scheme}://{parts.netloc}/"
+    owned = host + parts.path.strip("/").partition("/")[0]
 
     def rename(text: str) -> str:
-        return text.replace(f"/{owner}/", f"/{STRANGER}/").removesuffix(f"/{owner}") + (
-            f"/{STRANGER}" if text.endswith(f"/{owner}") else ""
-        )
+        return host + STRANGER + text.removeprefix(owned) if f"{text}/".startswith(f"{owned}/") else text
 
     return replace(
         identity,
