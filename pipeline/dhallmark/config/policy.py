@@ -70,7 +70,8 @@ class StatementRule(Model):
     identities: Names
     """Names of `identities`; any one of them may sign it."""
     threshold: Annotated[int, Field(ge=1)] = 1
-    """How many different signers must have signed such a statement, each as another one of `identities`."""
+    """How many different signers must have signed such a statement, each as another one of `identities`. The file
+    `attestation.json` of a deploy tree is one signer's: it meets none above 1."""
     steps: tuple[PolicyStep, ...] = ()
     """For links: the steps that must each be there, each using what the one before it made."""
     subjects: Subjects | None = None
@@ -80,7 +81,7 @@ class StatementRule(Model):
     """True lets a subject without a name stand for the artifact, as `cosign sign` writes it. Then nothing binds the
     statement to the artifact's environment."""
     max_age: Span | None = None
-    """How long ago it may have been signed, by the newest verified time. `freshness.maxAge` where this is not given."""
+    """How long ago it may have been signed, by the oldest verified time. `freshness.maxAge` where this is not given."""
     result: Literal["PASSED", "WARNED"] = "PASSED"
     """For test results: the least that it must say; WARNED lets PASSED through, too. FAILED is always refused."""
     passed_tests: tuple[Uri, ...] = ()
@@ -168,7 +169,9 @@ class FreshnessRule(Model):
     """How old signatures may be: an old release that was once good is not replayed for ever."""
 
     max_age: Span
-    """How long ago each required statement may have been signed, by the newest verified time, such as `90d`."""
+    """How long ago each required statement may have been signed, by the oldest verified time, such as `90d`. A
+    signature by a key can be stamped anew, and its old times taken away: for keys, demand a least version (`versions`)
+    as well."""
 
 
 class VersionRule(Model):

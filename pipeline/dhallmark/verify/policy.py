@@ -198,15 +198,22 @@ class PolicyJudge:
         return Judgement(checks=tuple(run.checks), rules=tuple(verdicts), ignored=tuple(ignored))
 
     def judge_provenance(self, claim: Signed) -> tuple[Check, ...]:
-        """The checks of provenance that say nothing of an artifact in a registry: for files in a deploy tree."""
+        """The checks of provenance that say nothing of an artifact in a registry: for files in a deploy tree.
+
+        Each rule for provenance must be met by this one bundle.
+        """
         rules = [rule for rule in self.policy.statements if rule.predicate_type == SLSA_PROVENANCE_V1]
         run = Run()
         self._standing(run, signed=True)
         if claim.statement.predicate_type != SLSA_PROVENANCE_V1 or not rules:
             run.step("statement.present", _no_provenance)
             return tuple(run.checks)
-        self._signer(run, rules[0].identities, claim.identity)
-        self._fresh(run, rules[0].max_age, claim.times)
+        for rule in rules:
+            names = self._signer(run, rule.identities, claim.identity)
+            self._fresh(run, rule.max_age, claim.times)
+            if rule.threshold > 1:  # never met: there is one bundle, which has one signer
+                alone, least = [_Tried(claim.bundle, claim.identity, names)], rule.threshold
+                run.step("statement.threshold", lambda alone=alone, least=least: _require_signers(alone, least))  # type: ignore[misc]
         run.step("subject.count", lambda: subjects.require_count(claim.statement, self.policy.max_subjects))
         self._provenance(run, claim, names=())
         return tuple(run.checks)
@@ -295,7 +302,7 @@ class PolicyJudge:
             run.step(
                 "freshness",
                 lambda: standing.require_fresh(times, most, self.clock()),
-                seen=lambda newest: {"signed": newest.isoformat()},
+                seen=lambda oldest: {"signed": oldest.isoformat()},
             )
 
     def _provenance(self, run: Run, claim: Claim, *, names: Sequence[str]) -> None:

@@ -60,10 +60,13 @@ def require_trust_root(rule: TrustRootRule, digest: Digest | None, now: datetime
 
 
 def require_fresh(times: Sequence[datetime], most: timedelta, now: datetime) -> datetime:
-    """The newest of the verified `times`. Refuses one that is longer ago than `most`, or has not come yet."""
+    """The oldest of the verified `times`. Refuses one that is longer ago than `most`, or has not come yet.
+
+    Not the newest: anyone can have an old signature by a key stamped, or logged, once more.
+    """
     if not times:
         raise Refusal(Reason.TIMESTAMP_MISSING, "the policy limits the signature's age, and no verified time tells it")
-    newest = max(times)
+    newest, oldest = max(times), min(times)
     if newest > now + SKEW:
         raise Refusal(
             Reason.FRESHNESS_FUTURE,
@@ -71,11 +74,11 @@ def require_fresh(times: Sequence[datetime], most: timedelta, now: datetime) -> 
             expected=f"at most {now.isoformat()}",
             found=newest.isoformat(),
         )
-    if now - newest > most:
+    if now - oldest > most:
         raise Refusal(
             Reason.FRESHNESS_TOO_OLD,
             "signed longer ago than the policy allows",
             expected=f"at most {most} ago",
-            found=newest.isoformat(),
+            found=oldest.isoformat(),
         )
-    return newest
+    return oldest

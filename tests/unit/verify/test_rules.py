@@ -403,6 +403,25 @@ def test_a_deploy_trees_provenance_is_judged_for_age_and_standing_too() -> None:
     assert [check.reason for check in checks if check.reason] == [Reason.POLICY_EXPIRED, Reason.FRESHNESS_TOO_OLD]
 
 
+@pytest.mark.parametrize(
+    ("rules", "reasons"),
+    [
+        ([{"identities": ["ann"]}, {"identities": ["ann", "bob"]}], []),
+        ([{"identities": ["ann"]}, {"identities": ["bob"]}], [Reason.IDENTITY_SUBJECT_MISMATCH]),
+        ([{"identities": ["ann"]}, {"identities": ["ann"], "maxAge": "1d"}], [Reason.FRESHNESS_TOO_OLD]),
+        ([{"identities": ["ann", "bob"], "threshold": 2}], [Reason.STATEMENT_THRESHOLD]),
+    ],
+)
+def test_a_deploy_trees_provenance_must_meet_each_rule_for_provenance(
+    rules: list[dict[str, Any]], reasons: list[Reason]
+) -> None:
+    body = provenance_policy().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    body["statements"] = [{"predicateType": SLSA_PROVENANCE_V1, **rule} for rule in rules]
+    judge = PolicyJudge(Policy.model_validate(body), clock=lambda: NOW)
+    checks = judge.judge_provenance(signed(provenance(), ANN, NOW - WEEK))
+    assert [check.reason for check in checks if check.reason] == reasons
+
+
 FULL = make_policy(
     identities={
         "ann": {"issuer": ISSUER, "subject": ANN.subject},
