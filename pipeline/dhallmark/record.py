@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dhallmark import strictjson
-from dhallmark.config.model import Model
+from dhallmark.config.base import Model
 from dhallmark.errors import FormatError, Location
 
 _R = TypeVar("_R", bound=BaseModel)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dhallmark.config.model import Model, RelativePath
+from dhallmark.config.base import Model, RelativePath
 from dhallmark.config.values import Moment
 from dhallmark.identity import EXTENSION_OIDS, SubjectKind
 

@@ -7,17 +7,20 @@ import re
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dhallmark.config import strictyaml
+from dhallmark.config.base import Model, Name, Repository, Version
 from dhallmark.config.docstrings import attribute_docstrings
-from dhallmark.config.model import Config, Model, Name, Repository, Version
 from dhallmark.config.policy import Origin, Policy
 from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, Location
+
+if TYPE_CHECKING:
+    from dhallmark.config.model import Config
 
 _M = TypeVar("_M", bound=Model)
 _MAX_ERRORS = 20
@@ -45,6 +48,8 @@ def load_policy(path: Path, *, minimum_version: int = 0) -> Policy:
 
 def parse_config(content: bytes, *, file: str) -> Config:
     """The configuration that `content` holds; `file` is its name in errors. Raises ConfigError."""
+    from dhallmark.config.model import Config
+
     return _parse(content, Config, file=file)
 
 
@@ -149,6 +154,8 @@ def _nearest(detail: ErrorDetails, model: type[Model]) -> str | None:
 
 @cache
 def _pattern_hints() -> dict[str, str]:
+    from dhallmark.config.model import Config
+
     hints = {
         Name: "a name has lower-case letters, digits and hyphens, at most 53, and starts and ends with no hyphen",
         Version: "a semantic version without build metadata, such as 1.4.0 or 2.0.0-rc.1",

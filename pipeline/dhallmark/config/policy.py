@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from dhallmark.config.base import Model, Name, RelativePath, Version
 from dhallmark.config.identities import IdentityRule, ReachableRule
-from dhallmark.config.model import Model, Name, RelativePath, Version
 from dhallmark.config.values import DigestText, Moment, Span
 from dhallmark.digest import Digest
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dhallmark.config.model import Model
+from dhallmark.config.base import Model
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dhallmark import strictjson
-from dhallmark.config.model import Model, Name, Repository, Version
+from dhallmark.config.base import Model, Name, Repository, Version
 from dhallmark.digest import Digest
 from dhallmark.record import Record, parse_record
 

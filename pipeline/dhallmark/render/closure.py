@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
 from dhallmark import strictjson
-from dhallmark.config.model import Model, Name
+from dhallmark.config.base import Model, Name
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.files import write_if_changed

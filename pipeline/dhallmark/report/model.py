@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from dhallmark.config.model import Model, Name, Version
+from dhallmark.config.base import Model, Name, Version
 from dhallmark.errors import ExitCode
 from dhallmark.package.model import DigestText, Kind
 from dhallmark.record import Record, parse_record

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dhallmark.config.model import Model
+from dhallmark.config.base import Model
 from dhallmark.control import Group
 from dhallmark.record import Record
 from dhallmark.report.model import ControlStatus

@@ -24,7 +24,7 @@ def test_few_verdicts_are_those_that_many_would_be(signed_files: SignedFiles, tm
     good, bad = (signed_files.add(name, about=about) for name, about in (("good", b""), ("bad", b"other")))
     files = [FileTarget(subject=p.name, artifact=str(p), bundles=(f"{p}.sigstore.json",)) for p in (good, bad)]
     (tmp_path / "environments").mkdir()
-    targets = [files[0], ListTarget("list", 2, files), ListTarget("empty", 0, []), TreeTarget(tmp_path)]
+    targets: list[Target] = [files[0], ListTarget("list", 2, files), ListTarget("empty", 0, []), TreeTarget(tmp_path)]
     assert are_few(targets)
 
     async def many() -> list[Judged]:
