@@ -170,11 +170,14 @@ class _Git:
 
 
 def _limit(pid: int) -> None:
-    for kind, value in (
+    for kind, wanted in (
         (resource.RLIMIT_AS, _MAX_MEMORY),
         (resource.RLIMIT_FSIZE, 2 * MAX_BUNDLE_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
+        # A tighter bound of whoever started this process stays: raising it would be refused.
+        most = resource.getrlimit(kind)[1]
+        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         try:
             resource.prlimit(pid, kind, (value, value))
         except ProcessLookupError:
