@@ -27,6 +27,15 @@ TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server"
 REGISTRY = "lab.dhallmark.test:5000"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the engine (`-n 2 --dist loadgroup`): one has the release that is made once, and all tests
+    that look at it; the other has the rest, of which most wait for engines with an empty cache."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            released = "released" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("released" if released else "apart"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """An engine that runs, and the environment that leads a client to it."""
