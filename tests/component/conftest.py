@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.component.softhsm import soft_token
 
 from dhallmark.lab.session import Lab, open_lab
+
+__all__ = ["soft_token"]
 
 ROOT = Path(__file__).resolve().parents[2]
 

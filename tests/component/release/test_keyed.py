@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from tests.component.softhsm import SoftToken, soft_token
+from tests.component.softhsm import SoftToken
 
 from dhallmark.lab import pki
 from dhallmark.sign.key import open_key, public_pem
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tests.component.release.conftest import MakeProject, Project
 else:
     MakeProject = Project = Any
-
-__all__ = ["soft_token"]
 
 pytestmark = pytest.mark.component
 
