@@ -45,6 +45,7 @@ ELSEWHERE: Mapping[str, str] = {
     "artifact.archive": "test_unsigned.py::test_an_archive_that_changed_or_is_gone_is_not_signed",
     "provenance.files": "test_unsigned.py::test_what_the_policy_would_refuse_is_not_signed",
     "statement.read": "test_unsigned.py::test_what_the_policy_would_refuse_is_not_signed",
+    "step.record": "layouts/test_unsigned.py::test_refuses",
     # What would take long to forge
     "layout.chain": "layouts/test_judge.py::test_gives_up_where_signers_flood_a_step",
     # What callers of the library say, and no file of a case
