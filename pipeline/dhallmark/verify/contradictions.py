@@ -80,7 +80,7 @@ def require_no_contradiction(statement: Statement, signatory: Signatory) -> None
 
 
 def read_claims(statement: Statement) -> Iterator[RunClaim]:
-    """What the predicate says of its run, as far as its type is known. Refuses provenance of another shape."""
+    """What the predicate says of its run, as far as its type and its shape are known."""
     if statement.predicate_type == SLSA_PROVENANCE_V1:
         yield from _provenance(statement)
     elif statement.predicate_type == LINK_V0_3:
@@ -88,15 +88,12 @@ def read_claims(statement: Statement) -> Iterator[RunClaim]:
 
 
 def _provenance(statement: Statement) -> Iterator[RunClaim]:
-    read = Provenance.read(statement)
-    yield RunClaim("the source's URI", read.repository, (_URI,))
-    yield RunClaim("the source's gitCommit", read.revision, (_DIGEST,))
-    if read.ref:
-        yield RunClaim("the source's ref", read.ref, (_REF,))
+    yield from _source(statement)
+    builder = _at(statement.predicate, "runDetails", "builder").get("id")
     # A workflow or pipeline file at a ref. Other builders have names that no certificate speaks of.
-    if "://" in read.builder and "@" in read.builder:
-        yield RunClaim("runDetails.builder.id", read.builder, _WORKFLOWS)
-    parameters = read.external_parameters
+    if isinstance(builder, str) and "://" in builder and "@" in builder:
+        yield RunClaim("runDetails.builder.id", builder, _WORKFLOWS)
+    parameters = _at(statement.predicate, "buildDefinition", "externalParameters")
     yield from _text("externalParameters.repository", parameters.get("repository"), _URI)
     workflow = parameters.get("workflow")
     if isinstance(workflow, dict):
@@ -108,6 +105,18 @@ def _provenance(statement: Statement) -> Iterator[RunClaim]:
     invocation = _at(statement.predicate, "runDetails", "metadata").get("invocationId")
     if isinstance(invocation, str) and "://" in invocation:
         yield RunClaim("runDetails.metadata.invocationId", invocation, ("runInvocationURI",))
+
+
+def _source(statement: Statement) -> Iterator[RunClaim]:
+    """What was built. Provenance of a step that read no commit, or several, is a layout's to judge by its rules."""
+    try:
+        read = Provenance.read(statement)
+    except Refusal:
+        return
+    yield RunClaim("the source's URI", read.repository, (_URI,))
+    yield RunClaim("the source's gitCommit", read.revision, (_DIGEST,))
+    if read.ref:
+        yield RunClaim("the source's ref", read.ref, (_REF,))
 
 
 def _link(predicate: Mapping[str, Any]) -> Iterator[RunClaim]:

@@ -1,7 +1,8 @@
 """Whether the statements about an artifact are what a layout demands.
 
 1. Each statement is read as the record of a step (`evidence`); those of no step of the layout are passed over.
-2. Of each step, those who signed are matched with those who may (`functionaries`). Records that say the same count
+2. Of each step, those who signed are matched with those who may (`functionaries`), and what they say of the run with
+   their certificates (C15). Records that say the same count
    together; those of enough different functionaries can stand for the step (P21). None at all: P18.
 3. Of each step one record is chosen, so that all artifact rules hold (`rules`, `chain`) and the artifact is among what
    was made. A step has several that can stand where a release was repeated.
@@ -21,6 +22,7 @@ from dhallmark.digest import Digest
 from dhallmark.identity import Signatory
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
+from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.layouts.chain import Chain, Search, Test, tests_of
 from dhallmark.verify.layouts.evidence import Evidence, StepRecord, read_record
 from dhallmark.verify.layouts.functionaries import Identities, functionaries_of
@@ -192,6 +194,7 @@ def _collect(
         found = by_name[record.name]
         try:
             roles = functionaries_of(found.step, item.signatory, identities)
+            require_no_contradiction(item.statement, item.signatory)
         except Refusal as refusal:
             found.refuse(item.source, refusal)
         else:

@@ -44,6 +44,24 @@ def rewritten(item: Statement, change: Callable[[Json], object]) -> Statement:
     return Statement.parse(json.dumps(body).encode())
 
 
+def _certified(world: World, commit: str) -> Identity:
+    """The builder, as its certificate names its run."""
+    extensions = {"sourceRepositoryDigest": commit, "buildSignerURI": "https://ci.test/x@refs/heads/main"}
+    return replace(world.builder, extensions=extensions)
+
+
+def _ran(commit: str, item: Statement) -> Statement:
+    return rewritten(item, lambda body: body["predicate"].update(environment={"GITHUB_SHA": commit}))
+
+
+def _built(builder: str, world: World) -> Statement:
+    materials = [{"name": "web.dhall", "digest": {"sha256": world.source.hex}}]
+    return rewritten(
+        world.provenance(materials, world.rendered),
+        lambda body: body["predicate"]["runDetails"]["builder"].update(id=builder),
+    )
+
+
 def part(verdict: Verdict, subject: str) -> Verdict:
     return next(one for one in verdict.parts if one.subject == subject)
 
@@ -68,6 +86,22 @@ CASES: dict[str, tuple[Callable[[World], Verdict], Reason]] = {
     "a step under another step's name (P16)": (
         lambda w: w.judge(w.evidence(render=w.link("package", {"web.dhall": w.source}, w.rendered))),
         Reason.STEP_MISSING,
+    ),
+    "a link says another run than its certificate (C15)": (
+        lambda w: w.judge(
+            [w.signed(_ran("ab" * 20, w.evidence()[0].statement), _certified(w, "cd" * 20)), *w.evidence(render=None)]
+        ),
+        Reason.PROVENANCE_CLAIM_MISMATCH,
+    ),
+    "provenance of a step says another builder than its certificate (C15)": (
+        lambda w: w.judge(
+            [
+                w.signed(_built("https://ci.test/x@refs/heads/evil", w), _certified(w, "cd" * 20)),
+                *w.evidence(render=None),
+            ],
+            change=step("render", build_types=[w.build_type]),
+        ),
+        Reason.PROVENANCE_CLAIM_MISMATCH,
     ),
     "a stranger did a step": (
         lambda w: w.judge([*w.evidence(render=None), w.signed(w.evidence()[0].statement, w.stranger)]),
