@@ -107,6 +107,7 @@ def verify(
     from dhallmark.verify.basis import Basis
     from dhallmark.verify.platform import check_platform
     from dhallmark.verify.spool import Spool
+    from dhallmark.verify.target import ReferenceTarget
 
     named = len(words) + len(ref) + (files_from is not None) + (tree is not None)
     if not named:
@@ -137,6 +138,11 @@ def verify(
     warn_of_loose(rules, policy)
     basis = Basis.load(rules, trusted_root)
     request.read()
+    if vsa is not None and not isinstance(request.targets[0], ReferenceTarget):
+        raise UsageError(
+            "--vsa goes with exactly one artifact of a registry",
+            hint="what a file or a folder is called says nothing of what was verified",
+        )
     with ExitStack() as stack:
         spool = Spool()
         stack.callback(spool.close)

@@ -175,6 +175,18 @@ def test_what_does_not_fit_together_is_a_usage_error(
     assert message in err.getvalue()
 
 
+def test_a_summary_is_never_of_the_digest_that_a_file_is_called_by(files: Path) -> None:
+    path = files / "prod" / f"web@{DIGEST}"
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    (files / "layout").mkdir()
+    (files / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    for word in (str(path), str(files / "layout")):
+        with pytest.raises(UsageError, match="artifact of a registry"):
+            verify(word, vsa=files / "vsa", policy=files / "policy.yaml", trusted_root=files / "root.json")
+    assert not (files / "vsa").exists()
+
+
 def test_a_policy_of_certificates_needs_a_trust_root(files: Path) -> None:
     with pytest.raises(UsageError, match="'release' of the policy is a certificate's"):
         verify(tree=files, policy=files / "policy.yaml")
