@@ -71,7 +71,7 @@ class Statement:
 
     @classmethod
     def parse(cls, payload: bytes) -> Statement:
-        """Read verified bytes. Raises FormatError for anything that is no Statement (v1, v0.1), and DigestAlgorithmError,
+        """Read verified bytes. Raises FormatError for anything but a Statement (v1, v0.1), and DigestAlgorithmError,
         which is one, for a subject without a SHA-256 digest."""
         body = strictjson.parse(payload, what="statement")
         if not isinstance(body, dict) or body.get("_type") not in (STATEMENT_V1, STATEMENT_V0_1):
