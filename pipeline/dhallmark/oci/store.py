@@ -101,10 +101,13 @@ class LayoutStore:
         """Read a layout's index and the manifests that it leads to.
 
         Raises FormatError where it is no layout, or has files of other kinds: whoever adds an index to a folder of
-        files must not change what is verified of it. Raises StoreError where a manifest cannot be read.
+        files must not change what is verified of it. Raises StoreError where it, or a manifest, cannot be read.
         """
         where = Location(file=str(directory))
-        strangers = sorted({path.name for path in directory.iterdir()} - _OWN)
+        try:
+            strangers = sorted({path.name for path in directory.iterdir()} - _OWN)
+        except OSError as error:
+            raise StoreError(f"the folder cannot be listed: {error.strerror}", where=where) from error
         if strangers:
             raise FormatError(f"{strangers[0]!r} is no part of an OCI image layout", where=where)
         version = strictjson.parse(_read(directory / "oci-layout", max_bytes=1024), what="oci-layout")

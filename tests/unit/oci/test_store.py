@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def _many(folder: Path) -> None:
             "which is no manifest",
         ),
         (_no_object, "must be an object"),
+        (shutil.rmtree, "the folder cannot be listed"),
         (_nested, "4 levels"),
         (_many, "entries"),
     ],
