@@ -13,7 +13,7 @@ from dhallmark.config import strictyaml
 from dhallmark.control import NotApplicableError
 from dhallmark.controls.case import Side
 from dhallmark.controls.forging.bundle import GENUINE, Forger, Recipe
-from dhallmark.controls.layout import Layout
+from dhallmark.controls.layout import Layout, Written
 from dhallmark.digest import Digest
 from dhallmark.files import write_new
 from dhallmark.identity import Identity
@@ -61,6 +61,8 @@ class Original:
     forger: Forger
     keyed: Sequence[bytes] = ()
     """Bundles by managed keys of the policy. They are carried along; nobody but the user can sign others like them."""
+    written: Written = field(default_factory=dict)
+    """Its blobs that lie on the disk already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,7 @@ class Forge:
     def write(self, side: Side) -> None:
         """Write what was made as one side of a prepared case."""
         if self.files is None:
-            self.layout.write(side.artifact)
+            self.layout.write(side.artifact, written=self.original.written)
         write_new(side.policy, self.policy or self.original.policy)
         for name, content in {**self.original.beside, **self.beside}.items():
             write_new(side.policy.parent / name, content)

@@ -22,6 +22,10 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
+Written = dict[Digest, tuple[bytes, Path]]
+"""Blobs that lie on the disk already: a hundred cases of one artifact need not hold it a hundred times."""
+
+
 @dataclass(slots=True)
 class Layout:
     """The content of one repository, in memory."""
@@ -56,10 +60,13 @@ class Layout:
         self.add_manifest(manifest)
         self.tags[fallback_tag(digest)] = manifest.digest
 
-    def write(self, folder: Path) -> None:
-        """Write the layout to `folder`, which is new, and which whoever makes it lets appear as a whole."""
+    def write(self, folder: Path, *, written: Written | None = None) -> None:
+        """Write the layout to `folder`, which is new, and which whoever makes it lets appear as a whole.
+
+        A blob that is in `written` becomes a link to the file there; the others are added to it.
+        """
         for digest, content in self.blobs.items():
-            write_new(folder / "blobs" / "sha256" / digest.hex, content)
+            _put(content, folder / "blobs" / "sha256" / digest.hex, digest, {} if written is None else written)
         for digest, manifest in self.manifests.items():
             write_new(folder / "blobs" / "sha256" / digest.hex, manifest.content)
         entries = [manifest.descriptor.to_json() for _, manifest in sorted(self.manifests.items())]
@@ -92,3 +99,18 @@ class Layout:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"not an OCI image layout: {error}", where=Location(file=str(folder))) from error
         return layout
+
+
+def _put(content: bytes, path: Path, digest: Digest, written: Written) -> None:
+    """Write a blob, or link it where these very bytes lie elsewhere. Other bytes may go by the same digest (S2)."""
+    known, there = written.get(digest, (b"", path))
+    if known is content:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(there)
+        except OSError:
+            pass  # it is gone, or on another file system, or this one has no links
+        else:
+            return
+    write_new(path, content)
+    written[digest] = content, path

@@ -15,7 +15,7 @@ from dhallmark.controls.catalogue.signature import flip_last_bit
 from dhallmark.controls.forge import Forge, Original, attach_bundle
 from dhallmark.controls.forging.authorities import Authorities, Forgers
 from dhallmark.controls.forging.bundle import Forger
-from dhallmark.controls.layout import Layout
+from dhallmark.controls.layout import Layout, Written
 from dhallmark.controls.prepare import merge_trust
 from dhallmark.controls.registry import false_blobs
 from dhallmark.digest import Digest
@@ -63,6 +63,23 @@ def test_a_layout_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [found.subject() for found in read.referrers(manifest.digest)] == [
         Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.content))
     ]
+
+
+def test_the_same_bytes_are_written_once_and_others_by_the_same_digest_apart(tmp_path: Path) -> None:
+    layout, _ = good()
+    chart = Digest.of(CHART)
+    written: Written = {}
+    for name in ("one", "two"):
+        layout.write(tmp_path / name, written=written)
+    layout.blobs[chart] = b"other bytes"
+    layout.write(tmp_path / "false", written=written)
+    one, two, false = (tmp_path / name / "blobs" / "sha256" / chart.hex for name in ("one", "two", "false"))
+    assert one.samefile(two)
+    assert not false.samefile(one)
+    assert (one.read_bytes(), false.read_bytes()) == (CHART, b"other bytes")
+    false.unlink()
+    layout.write(tmp_path / "again", written=written)
+    assert (tmp_path / "again" / "blobs" / "sha256" / chart.hex).read_bytes() == b"other bytes"
 
 
 @pytest.mark.parametrize("index", [None, "", "{}", '{"manifests": [{}]}', '{"manifests": 1}', "[]"])
