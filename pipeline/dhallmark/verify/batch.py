@@ -35,13 +35,14 @@ async def verify_many(
     `found` is told how many more verdicts will come as soon as that is known. Memory holds what is being judged, not
     what was. Raises UsageError and nothing else.
     """
-    send, receive = anyio.create_memory_object_stream[Judged](4 * CHUNK)
+    send, receive = anyio.create_memory_object_stream[list[Judged]](4)
     run = _Run(crew, send, found)
     crew.group.start_soon(run.all, targets)
     try:
         async with receive:
-            async for judged in receive:
-                yield judged
+            async for chunk in receive:
+                for judged in chunk:
+                    yield judged
     finally:
         run.scope.cancel()
 
@@ -49,7 +50,7 @@ async def verify_many(
 class _Run:
     """One call of `verify_many`."""
 
-    def __init__(self, crew: Crew, send: MemoryObjectSendStream[Judged], found: Callable[[int], object]) -> None:
+    def __init__(self, crew: Crew, send: MemoryObjectSendStream[list[Judged]], found: Callable[[int], object]) -> None:
         self.scope = anyio.CancelScope()
         self._crew = crew
         self._send = send
@@ -134,11 +135,10 @@ class _Run:
             judged = await self._crew.judge_all(chunk)
         finally:
             self._chunks.release()
-        for one in judged:
-            await self._send.send(one)
+        await self._send.send(judged)
 
     async def _tell(self, number: int, verdict: Verdict) -> None:
-        await self._send.send(Judged.of(number, verdict))
+        await self._send.send([Judged.of(number, verdict)])
 
     async def _reference(self, target: ReferenceTarget) -> None:
         from dhallmark.verify.reference import list_repository

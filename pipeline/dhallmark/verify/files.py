@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dhallmark.digest import Digest
 from dhallmark.files import UnreadableFileError, digest_regular, read_regular
@@ -30,9 +29,8 @@ MAX_BUNDLES_BYTES: Final = 64 * 1024 * 1024
 """Of all bundles of one file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileTarget:
-    """A file, or the digest of one, with its bundles. Paths are text: thousands of these wait in a queue."""
+class FileTarget(NamedTuple):
+    """A file, or the digest of one, with its bundles. Paths are text: thousands of these go to other processes."""
 
     subject: str
     """What the verdict calls it."""
