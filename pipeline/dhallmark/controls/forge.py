@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +114,6 @@ class Forge:
     layout: Layout = field(default_factory=Layout)
     policy: bytes = b""
     """Another policy than the user's, where it is not empty."""
-    trusted_root: bytes = b""
-    """Another trust root, where it is not empty."""
     beside: dict[str, bytes] = field(default_factory=dict)
     """More files beside the policy."""
     working_directory: dict[str, bytes] = field(default_factory=dict)
@@ -168,12 +165,6 @@ class Forge:
         """Give the consumer this policy instead of the user's."""
         self.policy = strictjson.dump(policy)  # JSON is YAML, too
 
-    def trust(self, change: Callable[[Json], None]) -> None:
-        """Give the consumer the trust root after `change`."""
-        root = json.loads(self.original.trusted_root)
-        change(root)
-        self.trusted_root = strictjson.dump(root)
-
     def write(self, side: Side) -> None:
         """Write what was made as one side of a prepared case."""
         if self.files is None:
@@ -181,7 +172,7 @@ class Forge:
         write_new(side.policy, self.policy or self.original.policy)
         for name, content in {**self.original.beside, **self.beside}.items():
             write_new(side.policy.parent / name, content)
-        write_new(side.trusted_root, self.trusted_root or self.original.trusted_root)
+        write_new(side.trusted_root, self.original.trusted_root)
         for name, content in self.working_directory.items():
             write_new(side.working_directory / name, content)
 

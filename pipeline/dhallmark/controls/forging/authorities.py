@@ -56,13 +56,13 @@ class Authorities:
     tsa: pki.Chain
 
     @classmethod
-    def fresh(cls, name: str, *, now: datetime, issuing_until: datetime | None = None) -> Authorities:
+    def fresh(cls, name: str, *, now: datetime) -> Authorities:
         """An instance that is 30 days old."""
         start = now - _AGE
         return cls(
             host=f"rekor.{name}.forge.test",
             rekor_url=f"https://rekor.{name}.forge.test",
-            ca=pki.fulcio_chain(f"{name} forger", start=start, issuing_until=issuing_until),
+            ca=pki.fulcio_chain(f"{name} forger", start=start),
             ct=pki.signing_key(),
             rekor=pki.signing_key(),
             rekor_v1=pki.signing_key(),

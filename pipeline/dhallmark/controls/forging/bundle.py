@@ -45,8 +45,6 @@ class Stamp:
     """One signed timestamp of a bundle."""
 
     of: Of = Of.OWN
-    at: timedelta = NOW
-    """Apart from the time at which the bundle is signed."""
     other_bytes: bool = False
     """True where it is of another signature."""
 
@@ -141,7 +139,7 @@ class Forger:
 
     def _stamp(self, one: Stamp, signature: bytes, recipe: Recipe) -> bytes:
         message = signature[::-1] if one.other_bytes else signature
-        return stamp(message, tsa=self.forgers.instances[one.of].tsa, at=self.forgers.now + recipe.at + one.at)
+        return stamp(message, tsa=self.forgers.instances[one.of].tsa, at=self.forgers.now + recipe.at)
 
 
 def _pae(recipe: Recipe, payload: bytes) -> bytes:

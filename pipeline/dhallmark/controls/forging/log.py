@@ -41,8 +41,6 @@ class Entry:
     """Changes the entry before the log takes it: what the log then vouches for is about something else."""
     origin: str = ""
     """Another first line of the checkpoint."""
-    signer: str = ""
-    """Another name on its signature line."""
     size: int = 2
     """Of the tree, as the checkpoint says."""
     root: bytes = b""
@@ -88,7 +86,7 @@ def _checkpoint(entry: Entry, root: bytes, *, host: str, log_id: bytes, key: ec.
     origin = entry.origin or (f"{name} - {_TREE}" if entry.v1 else name)
     note = f"{origin}\n{entry.size}\n{b64(entry.root or root)}\n"
     signature = key.sign(note.encode(), ec.ECDSA(hashes.SHA256()))
-    return f"{note}\n\u2014 {entry.signer or name} {b64(log_id[:4] + signature)}\n"
+    return f"{note}\n\u2014 {name} {b64(log_id[:4] + signature)}\n"
 
 
 def body_v2(pae: bytes, signature: bytes, signer: x509.Certificate | ec.EllipticCurvePublicKey) -> Json:
