@@ -32,17 +32,27 @@ def read_regular(path: Path | str, *, max_bytes: int) -> bytes:
     return b"".join(_pieces(path, max_bytes=max_bytes))
 
 
-def digest_regular(path: Path | str, *, max_bytes: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
-    """The digest of a regular file of at most `max_bytes`, read in pieces. Raises UnreadableFileError.
+def digest_regular(
+    path: Path | str, *, max_bytes: int, keep: int = 0, stopped: Callable[[], bool] = lambda: False
+) -> tuple[Digest, bytes | None]:
+    """The digest of a regular file of at most `max_bytes`, read in pieces; and its bytes, if they are at most `keep`.
 
-    `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised.
+    `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised. So it
+    is for what cannot be read.
     """
     found = hashlib.sha256()
+    kept: list[bytes] | None = []
+    size = 0
     for piece in _pieces(path, max_bytes=max_bytes):
         if stopped():
             raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
         found.update(piece)
-    return Digest.from_hex(found.hexdigest())
+        size += len(piece)
+        if size > keep:
+            kept = None
+        elif kept is not None:
+            kept.append(piece)
+    return Digest.from_hex(found.hexdigest()), None if kept is None else b"".join(kept)
 
 
 def _pieces(path: Path | str, *, max_bytes: int) -> Iterator[bytes]:

@@ -97,7 +97,9 @@ def test_a_regular_file_is_read_to_its_last_byte_and_no_further(tmp_path: Path) 
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_regular(path, max_bytes=5) == b"12345"
-    assert digest_regular(path, max_bytes=5) == Digest.of(b"12345")
+    assert digest_regular(path, max_bytes=5) == (Digest.of(b"12345"), None)
+    assert digest_regular(path, max_bytes=5, keep=5) == (Digest.of(b"12345"), b"12345")
+    assert digest_regular(path, max_bytes=5, keep=4) == (Digest.of(b"12345"), None)
     with pytest.raises(UnreadableFileError, match="stopped"):
         digest_regular(path, max_bytes=5, stopped=lambda: True)
     for read in (read_regular, digest_regular):

@@ -18,6 +18,8 @@ from dhallmark.errors import FormatError, Location
 from dhallmark.verify.files import MAX_BUNDLES, FileTarget
 
 MAX_LIST_BYTES: Final = 64 * 1024 * 1024
+_SMALL: Final = 4 * 1024 * 1024
+"""Bytes up to which a list is read once and its targets are held."""
 MAX_PATH_BYTES: Final = 4096
 """PATH_MAX of Linux."""
 _DIGEST: Final = "sha256:"
@@ -34,6 +36,9 @@ def parse_list(content: bytes, *, file: str) -> tuple[int, Iterator[FileTarget]]
             where=Location(file=file),
             hint="split the list",
         )
+    if len(content) <= _SMALL:
+        found = list(_targets(content, file=file))
+        return len(found), iter(found)
     count = sum(1 for _ in _targets(content, file=file))
     return count, _targets(content, file=file)
 

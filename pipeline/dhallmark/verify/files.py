@@ -23,6 +23,8 @@ SUFFIXES: Final = (".sigstore.json", ".sigstore")
 """Ends of the names of bundles. Source: sigstore's client specification, "Bundle", and what clients wrote before it."""
 MAX_FILE_BYTES: Final = 64 * 1024**3
 """Of an artifact. A file that says it is larger has holes, and hashing it would not end."""
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""Of a file that is kept for signatures over its bytes that no SHA-256 digest will do for, such as Ed25519's."""
 MAX_BUNDLES: Final = 256
 """Of one file."""
 MAX_BUNDLES_BYTES: Final = 64 * 1024 * 1024
@@ -68,10 +70,10 @@ def gather_file(target: FileTarget, *, stopped: Callable[[], bool] = lambda: Fal
     """
     checks: list[Check] = []
     try:
-        digest = (
-            target.artifact
+        digest, content = (
+            (target.artifact, None)
             if isinstance(target.artifact, Digest)
-            else digest_regular(target.artifact, max_bytes=MAX_FILE_BYTES, stopped=stopped)
+            else digest_regular(target.artifact, max_bytes=MAX_FILE_BYTES, keep=MAX_MESSAGE_BYTES, stopped=stopped)
         )
         checks.append(Check(name="artifact.content", evidence={"digest": digest}))
         found = dict(_bundles(target))
@@ -83,7 +85,7 @@ def gather_file(target: FileTarget, *, stopped: Callable[[], bool] = lambda: Fal
         detail = "no bundle was given, and none stands beside the file"
         checks.append(Check(name="bundle.file", reason=Reason.SIGNATURE_NONE, detail=detail))
     facts = ArtifactFacts(name=target.name, digest=digest, archive=None)
-    return Evidence(subject=target.subject, checks=tuple(checks), facts=facts, bundles=found)
+    return Evidence(subject=target.subject, checks=tuple(checks), facts=facts, bundles=found, content=content)
 
 
 def _bundles(target: FileTarget) -> Iterator[tuple[str, bytes]]:

@@ -107,7 +107,8 @@ def _by_subject(artifacts: Sequence[str], bundles: Sequence[str]) -> tuple[Mappi
     found: dict[str, list[str]] = {}
     for artifact in artifacts:
         try:
-            found[artifact] = claimed.get(digest_regular(Path(artifact), max_bytes=MAX_FILE_BYTES), [])
+            digest, _ = digest_regular(artifact, max_bytes=MAX_FILE_BYTES)
+            found[artifact] = claimed.get(digest, [])
         except UnreadableFileError:
             continue  # Told when it is verified.
     used = {bundle for some in found.values() for bundle in some}

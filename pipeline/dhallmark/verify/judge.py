@@ -40,6 +40,8 @@ class Evidence:
     """Each bundle by where it was found, or the verdict on one that could not be read."""
     legacy: Mapping[str, LegacySignature] = field(default_factory=dict)
     """Each signature in cosign's older format by where it was found, where the policy allows them."""
+    content: bytes | None = None
+    """The artifact's own bytes, where they are at hand: of a file that is not large."""
     layer: Layer | None = None
     """What the artifact's one layer holds, where it was read (`Judge.needs_layer`)."""
 
@@ -74,6 +76,7 @@ class Judge:
         facts = evidence.facts
         if facts is None or not (evidence.bundles or evidence.legacy):
             return Verdict.of(evidence.subject, checks=evidence.checks)
+        message = facts.digest if evidence.content is None else evidence.content
         layout, bundles = None, evidence.bundles
         if self._layout is not None:
             attached, bundles = self._layout.part(bundles)
@@ -85,7 +88,12 @@ class Judge:
             if isinstance(content, Verdict):
                 broken.append(Broken(verdict=content, predicate_type=None))
                 continue
-            result = self._rules.examine(content, name=source, message=facts.digest, keys=layout.keys if layout else ())
+            result = self._rules.examine(
+                content,
+                name=source,
+                message=message,
+                keys=layout.keys if layout else (),
+            )
             claim = claim_of(result)
             if claim is not None:
                 claims.append(claim)

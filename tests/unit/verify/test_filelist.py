@@ -73,6 +73,12 @@ def test_lists_and_the_bundles_of_an_artifact_are_bounded(monkeypatch: pytest.Mo
         targets(b"bundle\tartifact")
 
 
+def test_a_large_list_is_read_again_instead_of_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = targets(b"1\ta\n2\ta\n3\tb\n")
+    monkeypatch.setattr(filelist, "_SMALL", 0)
+    assert targets(b"1\ta\n2\ta\n3\tb\n") == held
+
+
 @given(st.binary(max_size=300) | st.text("a\t\n\r#.:/\0é", max_size=60).map(str.encode))
 @example(b"")
 @example(b"\n\n\n")

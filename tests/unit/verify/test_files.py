@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from dhallmark.config.load import load_policy
 from dhallmark.digest import Digest
 from dhallmark.files import UnreadableFileError
 from dhallmark.reasons import Reason
@@ -105,3 +109,23 @@ def test_bundles_are_bounded_in_number_and_in_all_their_bytes(
     monkeypatch.setattr(files, "MAX_BUNDLES_BYTES", 2 * size - 1)
     assert judge(signed_files.basis, path, bundle).outcome is Outcome.ACCEPTED
     assert judge(signed_files.basis, path, bundle, bundle).reason is Reason.FILE_UNREADABLE
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_signature_that_needs_the_bytes_gets_those_of_a_file(signed_files: SignedFiles, *, elsewhere: bool) -> None:
+    """Ed25519 signs the message itself: where only the digest is known, it cannot be told."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    path = signed_files.add("web.tgz", bundle="")
+    bundle = signed_files.instance.sign_message(b"web.tgz", key=key, kind=None)
+    (signed_files.folder / "web.tgz.sigstore.json").write_text(json.dumps(bundle))
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (signed_files.folder / "key.pem").write_bytes(pem)
+    (signed_files.folder / "policy.yaml").write_text(
+        "schemaVersion: 1\nidentities: {site: {key: key.pem}}\n"
+        "signature: {identities: [site]}\nevidence: {logEntries: 0}\n"
+    )
+    basis = Basis(policy=load_policy(signed_files.folder / "policy.yaml"), trusted_root=None)
+    verdict = judge(basis, Digest.of(b"web.tgz") if elsewhere else path, *bundles_beside(path))
+    assert (verdict.outcome is Outcome.ACCEPTED) is not elsewhere, verdict.to_json()
+    path.write_bytes(b"changed")
+    assert judge(basis, path, *bundles_beside(path)).reason is Reason.MESSAGE_MISMATCH
