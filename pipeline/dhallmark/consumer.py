@@ -27,8 +27,8 @@ class Target:
     """The name that the artifact must have in its statements, which binds it to its environment."""
     plain_http: bool = False
     configuration: Path | None = None
-    """The user's own file for this consumer (an OCIRepository for Flux, a policy for Kyverno). Where given, the consumer
-    is set up as it says, and not as the policy says."""
+    """The user's own file for this consumer (an OCIRepository for Flux, a policy for Kyverno). Where given, the
+    consumer is set up as it says, and not as the policy says."""
 
 
 class Consumer(Protocol):
