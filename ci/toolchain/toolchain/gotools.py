@@ -159,6 +159,12 @@ GO_TOOLS: tuple[GoTool, ...] = (
         folder="flux-verify",
         lock="flux-1.8.mod",
     ),
+    # The whole controller, and its reconciler alone: with a stand-in for the one module that no proxy serves.
+    GoTool(
+        name="source-controller",
+        module="github.com/fluxcd/source-controller",
+        commands=(("flux-reconcile", "."), ("source-controller", "github.com/fluxcd/source-controller")),
+    ),
     GoTool(
         name="kyverno",
         module="github.com/kyverno/kyverno",

@@ -6,6 +6,7 @@ registry that fails is stated with those controls.
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from dhallmark.controls.catalogue.expected import OTHERS
 from dhallmark.controls.consumers import cosign_answers, flux_answers, kyverno_answers, make_consumer
 from dhallmark.controls.consumers import sigstore_python_answers as sigstore_python
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_2, COSIGN_ATTESTATION, FLUX_1_8, FLUX_1_9, KYVERNO
+from dhallmark.controls.consumers.flux import flux_1_9
+from dhallmark.controls.consumers.program import Done, run_program
 from dhallmark.controls.forge import Original
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.prepare import write_case
@@ -49,10 +52,10 @@ class Served:
     cases: Path
     host: str
 
-    async def ask(self, control: Control, side: str, consumer: str) -> Verdict:
+    def target(self, control: Control, side: str) -> Target:
         case = Case.read(self.cases / control.id)
         files = Side(self.cases / control.id / side)
-        target = Target(
+        return Target(
             repository=f"{self.host}/{control.id.lower()}-{side}",
             digest=Digest((case.mutant if side == MUTANT else case.good) or ""),
             trusted_root=files.trusted_root,
@@ -60,7 +63,9 @@ class Served:
             subject_name=case.subject_name,
             plain_http=True,
         )
-        return await make_consumer(consumer).verify(target)
+
+    async def ask(self, control: Control, side: str, consumer: str) -> Verdict:
+        return await make_consumer(consumer).verify(self.target(control, side))
 
 
 def shown_here(control: Control) -> bool:
@@ -135,6 +140,35 @@ def test_a_consumer_says_what_the_catalogue_has_of_it(served: Served, consumer: 
             wrong.append(f"{control.id} {side}: must be {wanted}, was {verdict.outcome}({verdict.reason}): {words}")
     assert not wrong, "\n".join(wrong)
     assert len(asked) >= (len(FEW) if consumer in LIKE else 100)
+
+
+def sentences(message: str) -> list[str]:
+    """What a message says, in an order that does not hang on which bundle was done first."""
+    return sorted(message.replace("no matching attestations: ", "\n").split("\n"))
+
+
+@pytest.mark.parametrize("control", [one for one in CONTROLS if one.id in ("S0", *FEW)], ids=lambda one: one.id)
+def test_the_harness_for_flux_writes_what_the_controllers_own_reconciler_writes(
+    served: Served, tmp_path: Path, control: Control
+) -> None:
+    question, _ = flux_1_9("").question(served.target(control, MUTANT))
+
+    async def main() -> tuple[Done, Done]:
+        return (
+            await run_program("flux-verify-1.9", (), home=tmp_path, stdin=question),
+            await run_program("flux-reconcile", (), home=tmp_path, stdin=question),
+        )
+
+    harness, controller = anyio.run(main)
+    said, status = json.loads(harness.stdout), json.loads(controller.stdout)
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    assert (conditions["Ready"]["status"] == "True") is said["ready"]
+    assert (conditions.get("SourceVerified", {}).get("status") == "True") is said["verified"]
+    if not said["ready"]:
+        failed = conditions[said["condition"]]
+        assert failed["reason"] == said["reason"] == conditions["Ready"]["reason"]
+        assert sentences(failed["message"]) == sentences(said["message"])
+    assert ("artifact" in status) is said["ready"]
 
 
 def test_a_judgement_in_isolation_can_be_any_consumers(prepared: Path) -> None:

@@ -65,7 +65,21 @@ class FluxConsumer:
             return Verdict.of(reference, checks=[check])
 
     async def _ask(self, target: Target) -> Check:
-        trusted_root = target.trusted_root.read_bytes()
+        question, named = self.question(target)
+        with tempfile.TemporaryDirectory(prefix="dhallmark-flux-") as folder:
+            home = Path(folder)
+            deployment: AbstractContextManager[Mapping[str, str]] = (
+                nullcontext({}) if named else deployed(target.trusted_root.read_bytes(), home)
+            )
+            with deployment as variables:
+                done = await run_program(self._program, (), home=home, stdin=question, variables=variables)
+        return read_answer(done.status, done.stdout, done.stderr)
+
+    def question(self, target: Target) -> tuple[bytes, bool]:
+        """What the program is asked about `target`, as JSON, and whether that names a trust root.
+
+        Raises UsageError for a policy that an OCIRepository cannot say, FormatError for a file that cannot be read.
+        """
         if target.configuration is not None:
             source, secrets = read_source(target.configuration)
         else:
@@ -76,16 +90,8 @@ class FluxConsumer:
         verify = spec.get("verify") or {}
         named = verify.get("trustedRootSecretRef") if isinstance(verify, dict) else None
         if isinstance(named, dict):
-            secrets[str(named.get("name", ""))] = {_TRUSTED_ROOT: trusted_root.decode()}
-        question = json.dumps({"source": source, "secrets": secrets}).encode()
-        with tempfile.TemporaryDirectory(prefix="dhallmark-flux-") as folder:
-            home = Path(folder)
-            deployment: AbstractContextManager[Mapping[str, str]] = (
-                nullcontext({}) if named else deployed(trusted_root, home)
-            )
-            with deployment as variables:
-                done = await run_program(self._program, (), home=home, stdin=question, variables=variables)
-        return read_answer(done.status, done.stdout, done.stderr)
+            secrets[str(named.get("name", ""))] = {_TRUSTED_ROOT: target.trusted_root.read_text(encoding="utf-8")}
+        return json.dumps({"source": source, "secrets": secrets}).encode(), isinstance(named, dict)
 
     def _source(self, policy: Policy) -> tuple[dict[str, Any], Secrets]:
         """The OCIRepository that says of `policy` what it can, and its Secrets. Raises UsageError."""
