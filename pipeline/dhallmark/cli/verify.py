@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +17,7 @@ from dhallmark.cli.result import Result
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from dhallmark.report.formats import Wanted
     from dhallmark.verify.basis import Basis
     from dhallmark.verify.judged import Judged
     from dhallmark.verify.reference import Reference, Registries
@@ -49,6 +50,7 @@ def verify(
     stream: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     vsa: Path | None = None,
     vsa_verifier: str = "https://dhallmark.dev/verifier",
+    report: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     jobs: int | None = None,
 ) -> Result:
     """Verify files, folders, image layouts, artifacts in a registry or a deploy tree against a policy and a trust root.
@@ -96,6 +98,9 @@ def verify(
         `dhallmark vsa sign` signs it. None is written where there was no telling.
     vsa_verifier
         URI of whoever verifies, for the summary.
+    report
+        FORMAT=FILE, several times if need be: write a report to a file, too, as text, json, junit, sarif, markdown or
+        html. Unlike the other outputs it is made in memory.
     jobs
         How many processes verify at once where there are many verdicts to give: one for each processor unless given.
     """
@@ -136,6 +141,7 @@ def verify(
     )
     rules = load_policy(policy, minimum_version=minimum_policy)
     warn_of_loose(rules, policy)
+    reports = _Reports.parse(report)
     basis = Basis.load(rules, trusted_root)
     request.read()
     if vsa is not None and not isinstance(request.targets[0], ReferenceTarget):
@@ -152,6 +158,7 @@ def verify(
         data = {"schema": SCHEMA, "outcome": spool.outcome.value, "verdicts": spool}
         if record is not None:
             write_atomic(record, strictjson.dump_pieces(data))
+        reports.write(spool, policy=policy, trusted_root=trusted_root)
         if vsa is not None:
             _write_summary(vsa, spool, basis, policy=policy, verifier=vsa_verifier, name=subject_name)
         return Result(
@@ -184,6 +191,31 @@ def _write_summary(file: Path, spool: Spool, basis: Basis, *, policy: Path, veri
     )
     if statement is not None:
         write_atomic(file, statement.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reports:
+    """The reports that were asked for, which take long to load."""
+
+    wanted: tuple[Wanted, ...]
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> _Reports:
+        """Raises UsageError."""
+        if not words:
+            return cls(())
+        from dhallmark.report.formats import Wanted
+
+        return cls(tuple(Wanted.parse(word) for word in words))
+
+    def write(self, spool: Spool, *, policy: Path, trusted_root: Path | None) -> None:
+        if not self.wanted:
+            return
+        from dhallmark.report.formats import write_reports
+        from dhallmark.report.verdicts import verdicts_document
+
+        facts = {"trust root": str(trusted_root)} if trusted_root is not None else {}
+        write_reports(verdicts_document(list(spool), policy=str(policy), facts=facts), self.wanted)
 
 
 @dataclass(slots=True, kw_only=True)

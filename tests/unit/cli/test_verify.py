@@ -79,6 +79,17 @@ def test_a_list_from_standard_input_is_judged_line_by_line(files: Path) -> None:
     assert (files / "out.json").read_bytes() == done.stdout
 
 
+def test_reports_are_written_in_every_format_that_is_asked_for(files: Path) -> None:
+    (files / "a").write_bytes(b"a")
+    words = ["a", "--report=junit=out.xml", "--report=html=out.html", "--report=json=out.json", "--output=json"]
+    done = command(files, *words)
+    assert done.returncode == ExitCode.REJECTED, done.stderr
+    assert json.loads((files / "out.json").read_bytes()) == json.loads(done.stdout)
+    assert b"signature.none" in (files / "out.xml").read_bytes()
+    assert b"signature.none" in (files / "out.html").read_bytes()
+    assert command(files, "a", "--report=pdf=x").returncode == ExitCode.USAGE
+
+
 def test_a_mistake_in_a_list_is_told_with_its_line_and_nothing_is_written(files: Path) -> None:
     (files / "list").write_bytes(b"a\tb\nno tab here\n")
     done = command(files, "--files-from=list", "--record=out.json", "--stream=lines")
