@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 import dhallmark
-from dhallmark.control import Control
+from dhallmark.control import Control, Group
 from dhallmark.controls.case import read_index
 from dhallmark.controls.catalogue import CONTROLS, select
 from dhallmark.controls.consumers import BUILT_IN
@@ -60,8 +60,14 @@ def judge(prepared: Path, *ids: str, consumers: tuple[str, ...] = BUILT_IN, limi
 
 @pytest.fixture(scope="module")
 def whole(prepared: Path) -> Report:
-    """The whole catalogue, judged at once by those that a release asks."""
-    return judge(prepared)
+    """The whole catalogue by dhallmark; by cosign what it says to registries that fail.
+
+    What the other consumers say to the rest is tested beside, at one registry for all (`controls/test_consumers.py`).
+    """
+    everything = judge(prepared, consumers=("dhallmark",))
+    registry = [control.id for control in CONTROLS if control.group is Group.REGISTRY]
+    behind_faults = judge(prepared, *registry, consumers=("cosign",))
+    return Report(findings=everything.findings + behind_faults.findings, skipped=everything.skipped)
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.id)
@@ -69,10 +75,12 @@ def test_a_control_is_judged_as_the_catalogue_says(whole: Report, control: Contr
     if control.id in {case.id for case in whole.skipped}:
         pytest.skip(next(case.not_applicable for case in whole.skipped if case.id == control.id))
     findings = [finding for finding in whole.findings if finding.case.id == control.id]
-    assert {finding.consumer for finding in findings} == set(control.expect) & set(BUILT_IN)
+    assert "dhallmark" in {finding.consumer for finding in findings}
+    if control.group is Group.REGISTRY:
+        assert {finding.consumer for finding in findings} == set(control.expect) & {"dhallmark", "cosign"}
     for finding in findings:
         assert finding.status in (Status.PASSED, Status.HOLE), finding.to_json()
-    assert Status.PASSED in {finding.status for finding in findings if finding.consumer == "dhallmark"}
+        assert finding.status is Status.PASSED or finding.consumer != "dhallmark"
 
 
 def test_nearly_every_control_applies_to_a_release_of_dhallmarks(whole: Report) -> None:
@@ -105,6 +113,37 @@ def command(*arguments: str, home: Path, path: str = "") -> subprocess.Completed
         text=True,
         check=False,
     )
+
+
+SOURCE = r"""
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: web, namespace: flux-system}
+spec:
+  interval: 5m
+  url: oci://registry.example/web
+  ref: {tag: 1.0.0}
+  verify:
+    provider: cosign
+    matchOIDCIdentity:
+      - issuer: ^https://token\.actions\.githubusercontent\.com$
+        subject: ^https://github\.com/acme/platform/\.github/workflows/release\.yml@refs/heads/main$
+"""
+
+
+@pytest.mark.parametrize(("ours", "theirs", "status"), [("", "", 0), ("acme/platform", "acme/elsewhere", 1)])
+def test_flux_is_asked_as_the_user_has_set_it_up(
+    prepared: Path, tmp_path: Path, ours: str, theirs: str, status: int
+) -> None:
+    """A matcher that refuses everything, which the policy would not tell: found before it stops all delivery."""
+    source = tmp_path / "source.yaml"
+    source.write_text(SOURCE.replace(ours, theirs) if ours else SOURCE)
+    arguments = (f"--prepared={prepared}", "--case=S1", "--consumer=flux-1.9", f"--flux={source}", "--output=json")
+    done = command(*arguments, home=tmp_path)
+    assert done.returncode == status, done.stdout + done.stderr
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert finding["before"]["outcome"] == ("rejected" if status else "accepted")
+    assert finding["before"].get("reason") == ("identity.subject-mismatch" if status else None)
 
 
 def test_an_outage_in_the_middle_of_a_run_is_no_refusal(prepared: Path, tmp_path: Path) -> None:
