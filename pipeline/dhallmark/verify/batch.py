@@ -132,10 +132,10 @@ class _Run:
 
     async def _judge(self, chunk: list[Numbered]) -> None:
         try:
-            judged = await self._crew.judge_all(chunk)
+            # Until somebody has taken the verdicts no others are made: a slow reader must not fill the memory.
+            await self._send.send(await self._crew.judge_all(chunk))
         finally:
             self._chunks.release()
-        await self._send.send(judged)
 
     async def _tell(self, number: int, verdict: Verdict) -> None:
         await self._send.send([Judged.of(number, verdict)])
@@ -174,9 +174,9 @@ class _Run:
                 unpack=self._crew.needs_layer,
                 formats=self._crew.formats,
             )
+            await self._tell(number, verdict)
         finally:
             self._references.release()
-        await self._tell(number, verdict)
 
 
 def _whole_folder(target: FolderTarget) -> list[FileTarget | Verdict]:

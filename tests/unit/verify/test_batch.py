@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify import crew as module
 from dhallmark.verify.basis import TreeTarget
-from dhallmark.verify.batch import verify_many
+from dhallmark.verify.batch import CHUNK, verify_many
 from dhallmark.verify.crew import Crew
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.judged import Judged
@@ -231,6 +231,25 @@ async def test_where_no_process_starts_this_one_goes_on(
     async with Crew(signed_files.basis, workers=2, pays=0) as crew:
         found = await judge([good] * 200, crew)
     assert {verdict.outcome for verdict in found} == {Outcome.ACCEPTED}
+
+
+async def test_a_slow_reader_does_not_fill_the_memory(signed_files: SignedFiles) -> None:
+    asked = 0
+
+    def count() -> Iterator[FileTarget]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield FileTarget(subject=f"{asked}", artifact=str(signed_files.folder), bundles=())
+
+    async with Crew(signed_files.basis, workers=0) as crew:
+        taken = 0
+        async for _ in verify_many([ListTarget("endless", 0, count())], crew):
+            await anyio.sleep(0.005)
+            taken += 1
+            if taken == 200:
+                break
+    assert asked < taken + 20 * CHUNK
 
 
 async def test_who_stops_listening_leaves_no_process_behind(signed_files: SignedFiles) -> None:
