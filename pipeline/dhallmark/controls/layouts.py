@@ -14,7 +14,7 @@ from dhallmark import strictjson
 from dhallmark.control import Mutation
 from dhallmark.controls.forge import Bench
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
-from dhallmark.controls.mutations import under_policy
+from dhallmark.controls.mutations import exactly, under_policy
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.statement import LINK_V0_3, Statement, Subject
@@ -81,7 +81,7 @@ class LaidOut:
             (OWNER, _owner(bench.signer)),
             (REVIEWER, _reviewer(bench.signer)),
         ):
-            policy["identities"][name] = {"issuer": identity.issuer, "subject": identity.subject}
+            policy["identities"][name] = exactly(identity)
         rule: Json = {"identities": [OWNER], **self.rule}
         if self.attached is None:
             rule["file"] = _FILE

@@ -20,7 +20,7 @@ from dhallmark.controls.forge import Bench, SignedStatement
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
-from dhallmark.identity import Identity
+from dhallmark.identity import Identity, SubjectKind
 from dhallmark.lab import pki
 from dhallmark.statement import Statement
 
@@ -158,9 +158,15 @@ def by_expression(make: Callable[[str], str]) -> Callable[[Bench, Json], None]:
                 policy["identities"][name] = {
                     "issuerRegExp": _any_of(re.escape(signer.issuer) for signer in signers),
                     "subjectRegExp": _any_of(make(signer.subject) for signer in signers),
+                    "subjectKind": signers[0].subject_kind.value,
                 }
 
     return change
+
+
+def exactly(identity: Identity) -> Json:
+    """An identity as a policy names it."""
+    return {"issuer": identity.issuer, "subject": identity.subject, "subjectKind": identity.subject_kind.value}
 
 
 def _any_of(expressions: Iterable[str]) -> str:
@@ -210,8 +216,9 @@ def note(bench: Bench, *, predicate_type: str, predicate: Json) -> bytes:
 def stranger(identity: Identity) -> Identity:
     """Another owner's identity by the same issuer, alike in all else: the first part of its path, or the local part
     of its e-mail address, is another."""
-    if "://" not in identity.subject:
-        return replace(identity, subject=f"{STRANGER}@{identity.subject.partition('@')[2] or 'example.com'}")
+    if identity.subject_kind is not SubjectKind.URI:
+        mark = "@" if identity.subject_kind is SubjectKind.EMAIL else "!"
+        return replace(identity, subject=STRANGER + mark + identity.subject.partition(mark)[2])
     parts = urlsplit(identity.subject)
     host = f"{parts.scheme}://{parts.netloc}/"
     owned = host + parts.path.strip("/").partition("/")[0]

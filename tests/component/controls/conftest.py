@@ -25,7 +25,7 @@ from dhallmark.controls.prepare import merge_trust
 from dhallmark.controls.proxy import Proxy
 from dhallmark.controls.registry import false_blobs, fill, link_blobs, start_registry
 from dhallmark.digest import Digest
-from dhallmark.identity import Identity
+from dhallmark.identity import Identity, SubjectKind
 from dhallmark.oci.descriptor import Descriptor, Manifest, build_manifest
 from dhallmark.package.model import HELM_CONFIG, HELM_CONTENT
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
@@ -215,9 +215,9 @@ def _statements(manifest: Digest, archive: Digest) -> list[Statement]:
 @pytest.fixture(scope="session")
 def make_original() -> Callable[..., Original]:
     """Makes a released chart that somebody else's instance signed: by all statements that dhallmark makes, or, `small`,
-    by cosign's alone, with a policy that asks for no more."""
+    by cosign's alone, with a policy that asks for no more; by a workflow, or as `subject`, which is of that kind."""
 
-    def make(*, small: bool = False) -> Original:
+    def make(*, small: bool = False, subject: str = "", kind: SubjectKind = SubjectKind.URI) -> Original:
         chart, layout = _chart(), Layout()
         for blob in (CONFIG, chart):
             layout.add_blob(blob)
@@ -228,8 +228,11 @@ def make_original() -> Callable[..., Original]:
         user = Forgers.make()
         signer = Identity(
             issuer="https://token.actions.githubusercontent.com",
-            subject=f"{WORKFLOW}@refs/heads/main",
-            extensions={
+            subject=subject or f"{WORKFLOW}@refs/heads/main",
+            subject_kind=kind,
+            extensions={}
+            if subject
+            else {
                 "buildSignerURI": f"{WORKFLOW}@refs/heads/main",
                 "buildSignerDigest": REVISION,
                 "sourceRepositoryURI": REPOSITORY,
@@ -253,7 +256,9 @@ def make_original() -> Callable[..., Original]:
             digest=manifest.digest,
             name=RELEASED,
             signed=tuple(signed),
-            policy=(SMALL_POLICY if small else WHOLE_POLICY).encode(),
+            policy=(SMALL_POLICY if small else WHOLE_POLICY)
+            .replace(f"{WORKFLOW}@refs/heads/main", f"{signer.subject}\n    subjectKind: {kind.value}")
+            .encode(),
             beside={},
             trusted_root=trusted_root,
             forger=Forger(forgers),

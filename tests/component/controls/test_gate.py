@@ -10,7 +10,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pytest
 
 import dhallmark
 from dhallmark.config.load import load_policy
-from dhallmark.control import Control, Kind
+from dhallmark.control import Control, Group, Kind
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.catalogue import CONTROLS
 from dhallmark.controls.consumers.dialect import DHALLMARK
@@ -29,6 +29,7 @@ from dhallmark.controls.forge import Original
 from dhallmark.controls.prepare import write_case
 from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError
+from dhallmark.identity import SubjectKind
 from dhallmark.oci.store import LayoutStore
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Outcome, Verdict
@@ -100,11 +101,11 @@ def judged_here(control: Control) -> bool:
     return not control.faults and not control.by_tag and control.kind is not Kind.PROJECT
 
 
-def prepare(original: Original, folder: Path) -> Path:
-    """Write every control that is judged here, prepared of one release."""
+def prepare(original: Original, folder: Path, controls: Sequence[Control]) -> Path:
+    """Write the cases of `controls`, of one release."""
 
     async def main() -> None:
-        for control in filter(judged_here, CONTROLS):
+        for control in controls:
             await write_case(control, original, folder / control.id, reference=f"{original.name}@{original.digest}")
 
     anyio.run(main)
@@ -113,7 +114,7 @@ def prepare(original: Original, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(make_original: Callable[..., Original], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare(make_original(), tmp_path_factory.mktemp("cases"))
+    return prepare(make_original(), tmp_path_factory.mktemp("cases"), [*filter(judged_here, CONTROLS)])
 
 
 async def verify(case: Case, side: Side, digest: str | None) -> Verdict:
@@ -162,23 +163,51 @@ def test_a_mutant_is_refused_for_its_reason_and_its_twin_accepted(
     assert twin.outcome is Outcome.ACCEPTED, twin.summary()
 
 
-def test_a_release_that_only_cosign_signed_has_its_controls_and_is_told_of_the_others(
-    make_original: Callable[..., Original], tmp_path: Path
-) -> None:
-    folder = prepare(make_original(small=True), tmp_path)
+def judge_all(folder: Path, controls: Sequence[Control]) -> Mapping[str, str]:
+    """Judge both sides of each; those that could not be made, and why."""
     skipped = {}
-    for control in filter(judged_here, CONTROLS):
+    for control in controls:
         case = Case.read(folder / control.id)
         if case.not_applicable:
             skipped[control.id] = case.not_applicable
-        else:
-            verdict = answer(folder / control.id, MUTANT)
-            assert is_as_it_must_be(control, verdict), (control.id, verdict.summary())
-            assert answer(folder / control.id, GOOD).outcome is Outcome.ACCEPTED
+            continue
+        verdict = answer(folder / control.id, MUTANT)
+        assert is_as_it_must_be(control, verdict), (control.id, verdict.summary())
+        assert answer(folder / control.id, GOOD).outcome is Outcome.ACCEPTED
+    return skipped
+
+
+def families(ids: Iterable[str]) -> set[str]:
+    return {name.partition("-")[0] for name in ids}
+
+
+def test_a_release_that_only_cosign_signed_has_its_controls_and_is_told_of_the_others(
+    make_original: Callable[..., Original], tmp_path: Path
+) -> None:
+    chosen = [*filter(judged_here, CONTROLS)]
+    skipped = judge_all(prepare(make_original(small=True), tmp_path, chosen), chosen)
     assert skipped["P1-absent"] == "the release has no statement of type https://slsa.dev/provenance/v1"
     assert skipped["P18-link"] == "the release has no statement of type https://in-toto.io/attestation/link/v0.3"
-    families = {name.partition("-")[0] for name in skipped}
-    assert families <= {"P1", "P13", "P16", "P18", "P22", "C15", "G6", "G7", "P20", "R3"}
+    assert families(skipped) <= {"P1", "P13", "P16", "P18", "P22", "C15", "G6", "G7", "P20", "R3"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "missing"),
+    [
+        (SubjectKind.URI, "https://gitlab.test/acme/platform//.gitlab-ci.yml@refs/heads/main", set()),
+        (SubjectKind.EMAIL, "release@acme.test", {"C11"}),
+        (SubjectKind.OTHER, "release!acme.test", {"C11"}),
+    ],
+)
+def test_whoever_signed_the_release_has_near_misses(
+    make_original: Callable[..., Original], tmp_path: Path, kind: SubjectKind, subject: str, missing: set[str]
+) -> None:
+    chosen = [control for control in CONTROLS if control.group is Group.CERTIFICATE]
+    original = make_original(small=True, kind=kind, subject=subject)
+    skipped = judge_all(prepare(original, tmp_path, chosen), chosen)
+    # Its certificate names neither a repository nor a commit.
+    assert families(skipped) == {"C10", "C15", "C18"} | missing
+    assert not {"C10-after", "C10-before", "C18-fork"} & skipped.keys()
 
 
 def run_elsewhere(off: str, test: str) -> int:

@@ -27,7 +27,7 @@ from dhallmark.controls.mutations import (
     under_policy,
 )
 from dhallmark.digest import Digest
-from dhallmark.identity import Identity
+from dhallmark.identity import Identity, SubjectKind
 from dhallmark.oci.descriptor import Descriptor, build_manifest
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, Statement, Subject
 from dhallmark.verify.parse import parse_bundle
@@ -135,15 +135,20 @@ def test_a_note_is_about_the_artifact_under_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "other"),
+    ("kind", "subject", "other"),
     [
-        (SIGNER.subject, "https://git.test/stranger/web/release.yml@refs/heads/main"),
-        ("https://git.test/acme/web//ci.yml@refs/heads/acme", "https://git.test/stranger/web//ci.yml@refs/heads/acme"),
-        ("someone@example.com", "stranger@example.com"),
+        (SubjectKind.URI, SIGNER.subject, "https://git.test/stranger/web/release.yml@refs/heads/main"),
+        (
+            SubjectKind.URI,
+            "https://git.test/acme/web//ci.yml@refs/heads/acme",
+            "https://git.test/stranger/web//ci.yml@refs/heads/acme",
+        ),
+        (SubjectKind.EMAIL, "someone@example.com", "stranger@example.com"),
+        (SubjectKind.OTHER, "someone!example.com", "stranger!example.com"),
     ],
 )
-def test_a_stranger_is_alike_but_for_its_name(subject: str, other: str) -> None:
-    identity = Identity(issuer=SIGNER.issuer, subject=subject, extensions=SIGNER.extensions)
+def test_a_stranger_is_alike_but_for_its_name(kind: SubjectKind, subject: str, other: str) -> None:
+    identity = Identity(issuer=SIGNER.issuer, subject=subject, subject_kind=kind, extensions=SIGNER.extensions)
     assert stranger(identity).subject == other
     assert stranger(identity).issuer == identity.issuer
 

@@ -22,6 +22,7 @@ from dhallmark.controls.mutations import (
     as_it_is,
     by_expression,
     edited,
+    exactly,
     foreigner,
     keyed,
     resigned,
@@ -31,7 +32,7 @@ from dhallmark.controls.mutations import (
     with_key,
 )
 from dhallmark.digest import Digest
-from dhallmark.identity import Identity
+from dhallmark.identity import Identity, SubjectKind
 from dhallmark.reasons import Reason
 from dhallmark.statement import SLSA_PROVENANCE_V1
 
@@ -68,6 +69,21 @@ def _spelt(change: Callable[[str], str]) -> Callable[[Identity], Identity]:
     return lambda identity: replace(identity, subject=change(identity.subject))
 
 
+def _with_something_before(subject: str) -> str:
+    return f"https://evil.test/?{subject}" if "://" in subject else f"evil.{subject}"
+
+
+def _of_workflows(mutation: Mutation) -> Mutation:
+    """`mutation`, for releases that a workflow signed."""
+
+    async def mutate(bench: Bench) -> Digest | None:
+        if bench.signer.subject_kind is not SubjectKind.URI:
+            raise NotApplicableError("no workflow signed the release")
+        return await mutation(bench)
+
+    return mutate
+
+
 def _another_repository(identity: Identity) -> Identity:
     """The repository beside the release's, of the same owner: `org/repo-evil` for `org/repo`."""
     repository = identity.extensions.get("sourceRepositoryURI", "")
@@ -84,7 +100,7 @@ def _another_repository(identity: Identity) -> Identity:
 
 def _two_identities(bench: Bench, policy: Json) -> None:
     """Each statement may be signed by someone else, too."""
-    policy["identities"]["another"] = {"issuer": bench.signer.issuer, "subject": stranger(bench.signer).subject}
+    policy["identities"]["another"] = exactly(stranger(bench.signer))
     for rule in policy["statements"]:
         rule["identities"].append("another")
 
@@ -295,9 +311,7 @@ CONTROLS = (
         group=Group.CERTIFICATE,
         title="an identity that ends with the right one, under a policy with regular expressions",
         flaw="An expression that is not anchored at its beginning.",
-        mutate=under_policy(
-            by_expression(re.escape), resigned(Recipe(identity=_spelt(lambda text: f"https://evil.test/?{text}")))
-        ),
+        mutate=under_policy(by_expression(re.escape), resigned(Recipe(identity=_spelt(_with_something_before)))),
         good=under_policy(by_expression(re.escape), as_it_is),
         expect=by_all(Reason.IDENTITY_SUBJECT_MISMATCH),
     ),
@@ -306,9 +320,11 @@ CONTROLS = (
         group=Group.CERTIFICATE,
         title="an e-mail address where a workflow's URI is meant, under a policy whose expression fits both",
         flaw="A name that is compared without its kind.",
-        mutate=under_policy(
-            by_expression(lambda text: f"{re.escape(text)}|release@evil.test"),
-            resigned(Recipe(leaf=Leaf(email="release@evil.test"))),
+        mutate=_of_workflows(
+            under_policy(
+                by_expression(lambda text: f"{re.escape(text)}|release@evil.test"),
+                resigned(Recipe(leaf=Leaf(email="release@evil.test"))),
+            )
         ),
         good=under_policy(by_expression(lambda text: f"{re.escape(text)}|release@evil.test"), as_it_is),
         expect=by_all(Reason.IDENTITY_SUBJECT_KIND),

@@ -11,7 +11,7 @@ from dhallmark.controls.catalogue.expected import by_all
 from dhallmark.controls.forge import Bench, SignedStatement
 from dhallmark.controls.forging.authorities import PAST
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
-from dhallmark.controls.mutations import Json, as_it_is, edited, resigned, restated, stranger, under_policy
+from dhallmark.controls.mutations import Json, as_it_is, edited, exactly, resigned, restated, stranger, under_policy
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.reasons import Reason
@@ -67,7 +67,7 @@ def _reviewer(identity: Identity) -> Identity:
 def _by_two(bench: Bench, policy: Json) -> None:
     """Every statement but links must be signed by the release and by someone else."""
     other = _reviewer(bench.signer)
-    policy["identities"]["reviewer"] = {"issuer": other.issuer, "subject": other.subject}
+    policy["identities"]["reviewer"] = exactly(other)
     for rule in policy["statements"]:
         if "steps" not in rule:
             rule.update(identities=[*rule["identities"], "reviewer"], threshold=2)

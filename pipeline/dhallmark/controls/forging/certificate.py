@@ -18,13 +18,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from dhallmark.controls.forging import der
 from dhallmark.controls.forging.authorities import Of
-from dhallmark.identity import EXTENSION_OIDS, Identity
+from dhallmark.identity import EXTENSION_OIDS, Identity, SubjectKind
 from dhallmark.lab import pki
 from dhallmark.lab.ctlog import add_pre_chain
 
 LIFETIME = timedelta(minutes=10)
 """As Fulcio's."""
 _ISSUER_V1 = ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
+_OTHER_NAME = ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
 _ISSUER_V2 = ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
 _BASIC_CONSTRAINTS = x509.BasicConstraints.oid
 _SCT_LIST = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
@@ -117,11 +118,18 @@ def _builder(
 def _names(leaf: Leaf, identity: Identity) -> list[x509.GeneralName]:
     if leaf.email:
         return [x509.RFC822Name(leaf.email)]
-    kind = x509.UniformResourceIdentifier if "://" in identity.subject else x509.RFC822Name
-    others: list[x509.GeneralName] = [
-        x509.UniformResourceIdentifier(f"https://other.test/{index}") for index in range(1, leaf.names)
-    ]
-    return [kind(identity.subject), *others][: leaf.names]
+    others = [x509.UniformResourceIdentifier(f"https://other.test/{index}") for index in range(1, leaf.names)]
+    return [_name(identity), *others]
+
+
+def _name(identity: Identity) -> x509.GeneralName:
+    match identity.subject_kind:
+        case SubjectKind.URI:
+            return x509.UniformResourceIdentifier(identity.subject)
+        case SubjectKind.EMAIL:
+            return x509.RFC822Name(identity.subject)
+        case SubjectKind.OTHER:
+            return x509.OtherName(_OTHER_NAME, der.text(identity.subject))
 
 
 def _sct(precertificate: x509.Certificate, *, ca: pki.Chain, key: ec.EllipticCurvePrivateKey, at: datetime) -> bytes:
