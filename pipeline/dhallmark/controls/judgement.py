@@ -29,11 +29,12 @@ from typing import Any, Final, NoReturn
 
 import anyio
 
+from dhallmark import strictjson
 from dhallmark.config.model import Model
 from dhallmark.control import Kind
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.consumers import make_consumer
-from dhallmark.controls.inside import judge
+from dhallmark.controls.inside import ASKED, VERSION, judge
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.limits import Limits, Watch
 from dhallmark.controls.privileges import die_with_parent, drop_privileges, limit_resources, user_of
@@ -41,6 +42,7 @@ from dhallmark.controls.proxy import Proxy
 from dhallmark.controls.registry import await_port, false_blobs, fill, link_blobs, start_registry
 from dhallmark.controls.sandbox import CASE, CONFIGURATION, SCRATCH, STATE, enter_namespaces, enter_root, seal_root
 from dhallmark.digest import Digest
+from dhallmark.errors import FormatError
 from dhallmark.lab.namespace import raise_loopback
 from dhallmark.reasons import Reason
 
@@ -108,26 +110,31 @@ def _listen(reading: int, caller: socket.socket, *, seconds: float) -> tuple[byt
 
 
 def _conclude(said: bytes, caller: socket.socket, *, late: str) -> None:
-    """Put together what was said, one JSON object a line; a last line that is cut off is none."""
+    """Put together what was said, one JSON object a line; what is none, such as a last line cut off, is passed over.
+
+    A consumer that was taken over may say anything here, and harms no answer but its own.
+    """
     answers: dict[str, Any] = {}
     end: dict[str, Any] = {}
     isolated = False
     for line in said.split(b"\n")[:-1]:
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = strictjson.parse(line, what="answer")
+        except FormatError:
             continue
         if record == _ISOLATED:
             isolated = True
-        elif "reason" in record:
+        elif isinstance(record, dict) and "reason" in record:
             end = record
-        else:
-            answers |= record
+        elif isinstance(record, dict):
+            answers |= {name: record[name] for name in (VERSION, *ASKED) if name in record}
+    reason = Reason.CONSUMER_UNAVAILABLE if isolated else Reason.ISOLATION_UNAVAILABLE
+    detail = str(end.get("detail", "it ended without a word"))
     if late:
-        _tell(caller, answers, Reason.CONSUMER_LIMIT if isolated else Reason.ISOLATION_UNAVAILABLE, late)
-    else:
-        default = Reason.CONSUMER_UNAVAILABLE if isolated else Reason.ISOLATION_UNAVAILABLE
-        _tell(caller, answers, Reason(end.get("reason", default)), str(end.get("detail", "it ended without a word")))
+        reason, detail = Reason.CONSUMER_LIMIT if isolated else reason, late
+    elif isinstance(end.get("reason"), str) and end["reason"] in set(Reason):
+        reason = Reason(end["reason"])
+    _tell(caller, answers, reason, detail)
 
 
 def _tell(caller: socket.socket, answers: Mapping[str, Any], reason: Reason, detail: str) -> None:
