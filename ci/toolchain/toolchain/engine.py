@@ -30,6 +30,9 @@ READY_SECONDS = 60
 STOP_SECONDS = 20
 CNI_POOL = 4
 """Network namespaces kept ready for containers: each costs a bridge port from the start."""
+CACHE_SPACE = {"reservedSpace": "10GB", "maxUsedSpace": "20GB", "minFreeSpace": "1GB"}
+"""What the engine's cache may take. By default it is emptied while the disk is 80 % full, whoever filled it: then
+nothing is ever found in it again."""
 SOCKET_PATH_LIMIT = 107
 """Bytes in a Unix socket's path (unix(7))."""
 
@@ -38,8 +41,9 @@ _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 def render_config(*, name: str, plain_http: Sequence[str]) -> str:
-    """Write the engine's configuration: its control group, networks kept ready, registries asked without TLS."""
+    """Write the engine's configuration: control group, networks kept ready, cache, registries asked without TLS."""
     lines = ["[worker.oci]", f"  cniPoolSize = {CNI_POOL}", f'  defaultCgroupParent = "{cgroups.parent_of(name)}"']
+    lines += [f'  {key} = "{size}"' for key, size in CACHE_SPACE.items()]
     for registry in plain_http:
         # TOML's basic strings take JSON's escapes.
         lines += [f"[registry.{json.dumps(registry)}]", "  http = true"]

@@ -20,6 +20,7 @@ def test_configuration_names_registries_without_tls_and_the_control_group() -> N
     config = tomllib.loads(render_config(name="one", plain_http=["127.0.0.1:5000", "lab:80"]))
     assert config["registry"] == {"127.0.0.1:5000": {"http": True}, "lab:80": {"http": True}}
     assert config["worker"]["oci"]["defaultCgroupParent"] == "dhallmark-one"
+    assert config["worker"]["oci"]["maxUsedSpace"] == "20GB"
 
 
 def test_engines_share_nothing(tmp_path: Path) -> None:
