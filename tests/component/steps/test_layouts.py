@@ -97,7 +97,11 @@ def released(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     shutil.copytree(finished.root, root, symlinks=True)
     project = replace(finished, root=root)
     assert project.attest().returncode == 0
-    signed = project.sign()
+    # In the run of the very commit that was built: what a step says must not contradict its certificate.
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    signed = project.sign(env=project.lab.github_job(claims={"sha": commit}))
     assert signed.returncode == 0, signed.stderr
     policy = (root / "policy.yaml").read_text()
     (root / "policy.yaml").write_text(policy.replace("statements:", f"{IDENTITY}statements:", 1) + LAYOUT_POLICY)
