@@ -153,7 +153,7 @@ class Memory:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.1):
             self.peak = max(self.peak, sum(_resident(pid) for pid in _family(self.pid)))
 
     def stop(self) -> None:
