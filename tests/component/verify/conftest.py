@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import tarfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from dhallmark.verify.trust import TrustRoot
 
 T = TypeVar("T")
 
+_MADE = itertools.count(1)
 REPOSITORY = "https://github.com/acme/platform"
 BUILDER = "https://github.com/acme/platform/.github/workflows/release.yml"
 REVISION = "5d1e3ad2c5b8b9e1c9a4c1f2d3e4f5a6b7c8d9e0"
@@ -190,7 +192,9 @@ async def attach(registry: Registry, repository: str, digest: Digest, bundle: by
 def release(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The good release, in the registry with the referrers API and in the one without."""
     host = lab.registry if request.param == "api" else lab.registry_fallback
-    repository = f"{host}/verify/prod/web"
+    # pytest makes the fixture again where tests for one registry follow those for the other: in a place of its own
+    # then, since what was attached to the earlier one is still there.
+    repository = f"{host}/verify-{next(_MADE)}/prod/web"
     archive = chart_archive(3)
     policy = tmp_path_factory.mktemp("policy") / "policy.yaml"
     policy.write_text(POLICY)
