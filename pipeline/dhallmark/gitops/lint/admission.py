@@ -8,7 +8,7 @@ from dhallmark.gitops.lint import model
 from dhallmark.gitops.lint.matchers import check_matcher
 from dhallmark.gitops.lint.model import Finding, Resource
 from dhallmark.gitops.lint.sources import finding
-from dhallmark.gitops.lint.yamlfile import Mapping, Node, Scalar, Sequence, is_true
+from dhallmark.gitops.lint.yamlfile import Mapping, Node, Scalar, is_true, walk
 
 _MAX_NODES = 20_000
 _IMAGES = ("ImageValidatingPolicy", "NamespacedImageValidatingPolicy")
@@ -122,17 +122,7 @@ def _lax_at(resource: Resource, line: int, said: str) -> Finding:
 
 def _mappings(node: Node) -> Iterator[Mapping]:
     """Every mapping in `node`, itself first."""
-    waiting, seen = [node], set[int]()
-    while waiting and len(seen) < _MAX_NODES:
-        here = waiting.pop()
-        if id(here) in seen:
-            continue
-        seen.add(id(here))
-        if isinstance(here, Mapping):
-            yield here
-            waiting += reversed(here.items.values())
-        elif isinstance(here, Sequence):
-            waiting += reversed(here.items)
+    return (here for here in walk(node, limit=_MAX_NODES) if isinstance(here, Mapping))
 
 
 def _with_key(node: Node, key: str) -> Iterator[Mapping]:

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from dhallmark.gitops.lint import model
 from dhallmark.gitops.lint.model import Finding, Resource, ScannedFile
-from dhallmark.gitops.lint.yamlfile import Mapping, Node, Scalar, UnreadableError, read
-from dhallmark.gitops.lint.yamlfile import Sequence as List
+from dhallmark.gitops.lint.yamlfile import Mapping, Node, Scalar, UnreadableError, read, walk
 
 SUFFIXES = (".yaml", ".yml")
 KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
@@ -84,32 +83,20 @@ def _unreadable(path: str, message: str, line: int) -> Finding:
 
 def _resources(document: Node, path: str, findings: list[Finding]) -> Iterator[Resource]:
     """The objects in a document: itself, the items of a list, what stands in another's fields or texts."""
-    waiting: list[Node] = [document]
-    seen: set[int] = set()
-    while waiting and len(seen) < _MAX_EMBEDDED:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Mapping):
-            resource = Resource.of(node, file=path)
-            if resource is not None and (resource.group in _GROUPS or resource.kind == _TALOS):
-                findings += [
-                    Finding(
-                        rule="key.duplicate",
-                        file=path,
-                        line=line,
-                        subject=resource.subject,
-                        message=f"the key {key!r} stands twice",
-                    )
-                    for key, line in _duplicates(node)
-                ]
-                yield resource
-            waiting += reversed(node.items.values())
-        elif isinstance(node, List):
-            waiting += reversed(node.items)
-        else:
-            waiting += _embedded(node)
+    for node in walk(document, limit=_MAX_EMBEDDED, within=_embedded):
+        resource = Resource.of(node, file=path) if isinstance(node, Mapping) else None
+        if resource is not None and (resource.group in _GROUPS or resource.kind == _TALOS):
+            findings += [
+                Finding(
+                    rule="key.duplicate",
+                    file=path,
+                    line=line,
+                    subject=resource.subject,
+                    message=f"the key {key!r} stands twice",
+                )
+                for key, line in _duplicates(resource.node)
+            ]
+            yield resource
 
 
 def _embedded(scalar: Scalar) -> list[Node]:
@@ -126,15 +113,6 @@ def _embedded(scalar: Scalar) -> list[Node]:
 
 
 def _duplicates(node: Mapping) -> Iterator[tuple[str, int]]:
-    waiting: list[Node] = [node]
-    seen: set[int] = set()
-    while waiting and len(seen) < _MAX_EMBEDDED:
-        here = waiting.pop()
-        if id(here) in seen:
-            continue
-        seen.add(id(here))
+    for here in walk(node, limit=_MAX_EMBEDDED):
         if isinstance(here, Mapping):
             yield from here.duplicates
-            waiting += here.items.values()
-        elif isinstance(here, List):
-            waiting += here.items

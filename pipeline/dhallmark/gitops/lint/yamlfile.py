@@ -8,7 +8,7 @@ the rules to report: the readers disagree about which one counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -131,6 +131,27 @@ def is_null(scalar: Scalar) -> bool:
 def is_true(node: Node | None) -> bool:
     """Whether a node is the boolean true."""
     return isinstance(node, Scalar) and node.plain and node.value in ("true", "True", "TRUE")
+
+
+def walk(node: Node, *, limit: int, within: Callable[[Scalar], list[Node]] | None = None) -> Iterator[Node]:
+    """Every node of `node`, itself first, each once however many aliases lead to it; at most `limit` of them.
+
+    `within` gives the nodes that a text holds, which are walked, too.
+    """
+    waiting = [node]
+    seen: dict[int, Node] = {}  # The nodes as well as their ids: one that is gone would leave its id to another.
+    while waiting and len(seen) < limit:
+        here = waiting.pop()
+        if id(here) in seen:
+            continue
+        seen[id(here)] = here
+        yield here
+        if isinstance(here, Mapping):
+            waiting += reversed(here.items.values())
+        elif isinstance(here, Sequence):
+            waiting += reversed(here.items)
+        elif within is not None:
+            waiting += within(here)
 
 
 def read(content: bytes) -> list[Node]:
