@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dhallmark.controls.limits import Limits
 from dhallmark.errors import ToolError
+from dhallmark.rlimits import SELF, restrict
 
 MAX_ADDRESS_SPACE = 4 * 1024 * 1024 * 1024
 """Bytes, for each process. The consumers take some hundred MiB; Go's runtime reserves more than it uses."""
@@ -86,13 +87,13 @@ def _require_none(status: str) -> None:
 
 def limit_resources(limits: Limits) -> None:
     """Bound memory, files, open files and tasks of this process and of each that it starts."""
-    for kind, most in (
-        (resource.RLIMIT_AS, MAX_ADDRESS_SPACE),
-        (resource.RLIMIT_FSIZE, limits.scratch),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-        (resource.RLIMIT_NPROC, limits.tasks),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (bound, bound))
+    restrict(
+        SELF,
+        {
+            resource.RLIMIT_AS: MAX_ADDRESS_SPACE,
+            resource.RLIMIT_FSIZE: limits.scratch,
+            resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+            resource.RLIMIT_NPROC: limits.tasks,
+            resource.RLIMIT_CORE: 0,
+        },
+    )

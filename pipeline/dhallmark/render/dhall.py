@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from dhallmark.errors import RenderError, ToolError
+from dhallmark.rlimits import restrict
 
 MINIMUM_VERSION = (1, 42)
 """Older ones, and other implementations, cannot read today's Prelude (temporal types)."""
@@ -167,7 +168,7 @@ async def _run(
     done = anyio.Event()
     async with process:
         try:
-            _restrict(process.pid, limits)
+            restrict(process.pid, {resource.RLIMIT_DATA: limits.memory, resource.RLIMIT_FSIZE: limits.file})
             with anyio.move_on_after(limits.seconds) as scope:
                 async with anyio.create_task_group() as watch:
                     if until is not None:
@@ -193,17 +194,6 @@ async def _run(
     if done.is_set() and status == -signal.SIGKILL:
         status = 0
     return _outcome(command, status, bytes(stdout), bytes(stderr), limits)
-
-
-def _restrict(pid: int, limits: Limits) -> None:
-    for kind, wanted in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, limits.file)):
-        # A tighter bound of whoever started this process stays: raising it would be refused.
-        most = resource.getrlimit(kind)[1]
-        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-        try:
-            resource.prlimit(pid, kind, (value, value))
-        except ProcessLookupError:
-            return  # It has ended already, within any limit.
 
 
 def _kill(process: Process) -> None:

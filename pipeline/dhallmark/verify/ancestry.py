@@ -23,6 +23,7 @@ from pathlib import Path
 
 from dhallmark.config.identities import ReachableRule
 from dhallmark.reasons import Reason
+from dhallmark.rlimits import restrict
 from dhallmark.verify.refusal import Refusal
 
 MAX_BUNDLE_BYTES = 1024 * 1024 * 1024
@@ -31,6 +32,11 @@ MAX_COMMITS = 1_000_000
 MAX_SECONDS = 120.0
 """For each call of Git."""
 _MAX_MEMORY = 4 * 1024 * 1024 * 1024
+_LIMITS = {
+    resource.RLIMIT_AS: _MAX_MEMORY,
+    resource.RLIMIT_FSIZE: 2 * MAX_BUNDLE_BYTES,
+    resource.RLIMIT_CORE: 0,
+}
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA256_HEX = 64
 _SETTINGS: Mapping[str, str] = {
@@ -139,7 +145,7 @@ class _Git:
             ) as process,
         ):
             try:
-                _limit(process.pid)
+                restrict(process.pid, _LIMITS)
                 status = process.wait(timeout=MAX_SECONDS)
             except subprocess.TimeoutExpired as error:
                 raise _unavailable(f"Git did not end reading {self.bundle} in {MAX_SECONDS:.0f} s") from error
@@ -167,21 +173,6 @@ class _Git:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ATTR_NOSYSTEM": "1",
         }
-
-
-def _limit(pid: int) -> None:
-    for kind, wanted in (
-        (resource.RLIMIT_AS, _MAX_MEMORY),
-        (resource.RLIMIT_FSIZE, 2 * MAX_BUNDLE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        # A tighter bound of whoever started this process stays: raising it would be refused.
-        most = resource.getrlimit(kind)[1]
-        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-        try:
-            resource.prlimit(pid, kind, (value, value))
-        except ProcessLookupError:
-            return  # It has ended already, within any limit.
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
