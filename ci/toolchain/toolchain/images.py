@@ -131,7 +131,7 @@ class Images:
                 marker.unlink()
             shutil.copyfile(PACKAGES / "python-sdk.txt", root / "tmp/lock.txt")
             settings = [f"{name}={value}" for name, value in pip_environment().items()]
-            install = f"{VENV}/bin/pip install --no-cache-dir --require-hashes -r /tmp/lock.txt"
+            install = f"{VENV}/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt"
             script = f'python3 -m venv {VENV}; exec env "$@" {install}'
             rootfs.enter(root, ["sh", "-ec", script, "pip", *settings], log=self.log("python"), epoch=release.epoch)
 
