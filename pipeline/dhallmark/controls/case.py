@@ -2,7 +2,7 @@
 
 ::
 
-    <prepared>/controls.json           schema dhallmark.dev/controls/v1: the ids, in order
+    <prepared>/controls.json           schema dhallmark.dev/controls/v1: the ids, in order, and when they were made
     <prepared>/<id>/case.json          schema dhallmark.dev/control/v1
     <prepared>/<id>/good/, mutant/     the two sides, each with what the consumer is shown and is given:
         artifact/                      an OCI image layout, or
@@ -17,8 +17,8 @@ user's artifact under the user's policy has its `case.json` alone, with the reas
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -26,12 +26,14 @@ from pydantic import Field
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model
+from dhallmark.config.values import Moment
 from dhallmark.control import Control, Expectation, Group, Kind
 from dhallmark.controls.faults import Fault
+from dhallmark.controls.forging.authorities import SHELF_LIFE
 from dhallmark.errors import FormatError, Location, UsageError
 from dhallmark.files import write_atomic, write_new
 from dhallmark.reasons import Reason
-from dhallmark.record import parse_record
+from dhallmark.record import Record, parse_record
 from dhallmark.verdict import Outcome
 
 CASE = "case.json"
@@ -147,22 +149,35 @@ class Case(Model):
         return parse_record(cls, content, file=str(folder / CASE), hint="prepare the controls again")
 
 
-def write_index(prepared: Path, ids: list[str]) -> None:
+class _Index(Record):
+    """Which cases a folder holds."""
+
+    schema_: Annotated[Literal["dhallmark.dev/controls/v1"], Field(alias="schema")] = "dhallmark.dev/controls/v1"
+    made: Moment
+    controls: list[_Id]
+
+
+def write_index(prepared: Path, ids: list[str], *, made: datetime) -> None:
     """Say which cases `prepared` holds; written last, so that a folder with an index is whole."""
-    write_atomic(prepared / INDEX, strictjson.dump({"schema": "dhallmark.dev/controls/v1", "controls": ids}))
+    index = _Index(made=made, controls=ids)
+    write_atomic(prepared / INDEX, strictjson.dump(index.to_json()))
 
 
 def read_index(prepared: Path) -> list[str]:
-    """The ids of the cases that `prepared` holds, in order. Raises UsageError where it is not whole."""
+    """The ids of the cases that `prepared` holds, in order.
+
+    Raises UsageError where it is not whole, or older than what its cases say of the time holds.
+    """
     try:
-        body = strictjson.parse((prepared / INDEX).read_bytes(), what=INDEX)
-        ids = body["controls"] if body["schema"] == "dhallmark.dev/controls/v1" else None
-    except (OSError, FormatError, KeyError, TypeError):
-        ids = None
-    if not isinstance(ids, list) or not all(
-        isinstance(item, str) and re.fullmatch("[A-Za-z0-9-]+", item) for item in ids
-    ):
+        content = (prepared / INDEX).read_bytes()
+    except OSError as error:
         raise UsageError(
             f"no prepared controls in {prepared}", hint="prepare them first, with --ref and --prepare-only"
+        ) from error
+    index = parse_record(_Index, content, file=str(prepared / INDEX), hint="prepare the controls again")
+    if datetime.now(UTC) > index.made + SHELF_LIFE:
+        raise UsageError(
+            f"the controls in {prepared} were prepared more than {SHELF_LIFE.days} days ago",
+            hint="prepare them again: what is signed in them for a time is no longer what they say it is",
         )
-    return ids
+    return index.controls

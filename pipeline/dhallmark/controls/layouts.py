@@ -51,7 +51,7 @@ class LaidOut:
     rule: Mapping[str, object] = field(default_factory=dict)
     """What more the policy says of the layout."""
     version: int = 3
-    expires: int = 30
+    expires: int = 365
     """In days from now."""
     recipe: Recipe = GENUINE
     """How the layout is signed."""

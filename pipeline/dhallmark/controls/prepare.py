@@ -56,7 +56,7 @@ async def prepare_controls(
         for control in controls:
             await write_case(control, original, folder / control.id, reference=f"{target.repository}@{target.digest}")
             listener.advance("prepare")
-        write_index(folder, [control.id for control in controls])
+        write_index(folder, [control.id for control in controls], made=original.forger.forgers.now)
     listener.done("prepare", summary=f"{len(controls)} controls")
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -83,12 +84,13 @@ def _write(paths: LabPaths, lab: LabModel) -> None:
 
     rekor = pki.signing_key()
     write_atomic(paths.key("rekor"), pki.private_pem(rekor), mode=_SECRET)
-    timestamp = pki.timestamp_chain()
+    start = datetime.now(UTC) - pki.AGE
+    timestamp = pki.timestamp_chain(start=start)
     write_atomic(paths.key("timestamp"), pki.private_pem(timestamp.key), mode=_SECRET)
     write_atomic(paths.certificates("timestamp"), timestamp.pem)
 
     for name in lab.authorities:
-        chain = pki.fulcio_chain(name)
+        chain = pki.fulcio_chain(name, start=start)
         password = secrets.token_urlsafe(24)
         ctlog = pki.signing_key()
         write_atomic(paths.key(f"fulcio-{name}"), pki.private_pem(chain.key, password=password.encode()), mode=_SECRET)

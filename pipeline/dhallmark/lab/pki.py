@@ -21,6 +21,8 @@ _ORGANISATION = "dhallmark lab"
 _LIFETIME = timedelta(days=365)
 _BACKDATE = timedelta(hours=1)
 """Clocks of containers and hosts differ; a lab is not the place to find that out."""
+AGE = timedelta(days=60)
+"""How old authorities are by which things can be signed in the past, as controls do."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

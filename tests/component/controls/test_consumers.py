@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_the_harness_for_flux_writes_what_the_controllers_own_reconciler_writes(
 def test_a_judgement_in_isolation_can_be_any_consumers(prepared: Path) -> None:
     """About what a registry keeps only with a proxy before it: Flux alone reads the layer."""
     chosen = [one for one in CONTROLS if one.id == ISOLATED]
-    write_index(prepared, [ISOLATED])
+    write_index(prepared, [ISOLATED], made=datetime.now(UTC))
 
     async def main() -> Sequence[tuple[str, Status, str]]:
         report = await run_controls(prepared, controls=chosen, consumers=OTHERS)

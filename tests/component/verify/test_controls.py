@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import pytest
 
 import dhallmark
 from dhallmark.control import Control, Group
-from dhallmark.controls.case import read_index
+from dhallmark.controls.case import MUTANT, read_index, write_index
 from dhallmark.controls.catalogue import CONTROLS, select
 from dhallmark.controls.consumers import BUILT_IN
 from dhallmark.controls.limits import Limits
@@ -90,7 +91,7 @@ def test_nearly_every_control_applies_to_a_release_of_dhallmarks(whole: Report) 
 def test_the_command_judges_outside_of_the_lab_from_nothing_but_a_folder(prepared: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     shutil.copytree(prepared / "S1", alone / "S1")
-    (alone / "controls.json").write_text(json.dumps({"schema": "dhallmark.dev/controls/v1", "controls": ["S1"]}))
+    write_index(alone, ["S1"], made=datetime.now(UTC))
     junit = tmp_path / "junit.xml"
     done = command("--output=json", f"--prepared={alone}", "--only=S1", f"--report=junit={junit}", home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -168,19 +169,23 @@ def test_an_outage_in_the_middle_of_a_run_is_no_refusal(prepared: Path, tmp_path
 
 
 def kill_registry_of(marker: Path, killed: threading.Event) -> None:
-    """Kill the registry of the run with `marker` on its PATH, once the mutant's listing is being waited for."""
+    """Kill the registry of the run with `marker` on its PATH, once its consumer has come to the mutant."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
+        registry, asked = None, False
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                ours = bytes(marker) in (folder / "environ").read_bytes()
-                if ours and b"--addr=" in (folder / "cmdline").read_bytes():
-                    time.sleep(3)
-                    os.kill(int(folder.name), signal.SIGKILL)
-                    killed.set()
-                    return
+                if bytes(marker) not in (folder / "environ").read_bytes():
+                    continue
+                if b"--addr=" in (folder / "cmdline").read_bytes():
+                    registry = int(folder.name)
+                asked = asked or (folder / "cwd").readlink().name == f"{MUTANT}-directory"
             except OSError:
                 continue
+        if registry is not None and asked:
+            os.kill(registry, signal.SIGKILL)
+            killed.set()
+            return
         time.sleep(0.05)
 
 
@@ -188,7 +193,7 @@ def kill_registry_of(marker: Path, killed: threading.Event) -> None:
 def test_a_good_artifact_that_is_not_accepted_fails_the_run(prepared: Path, tmp_path: Path, consumer: str) -> None:
     broken = tmp_path / "prepared"
     shutil.copytree(prepared / "S1", broken / "S1")
-    (broken / "controls.json").write_text('{"schema": "dhallmark.dev/controls/v1", "controls": ["S1"]}')
+    write_index(broken, ["S1"], made=datetime.now(UTC))
     shutil.rmtree(broken / "S1" / "good" / "artifact")
     shutil.copytree(broken / "S1" / "mutant" / "artifact", broken / "S1" / "good" / "artifact")
     report = judge(broken, "S1", consumers=(consumer,))
@@ -200,7 +205,7 @@ def test_a_good_artifact_that_is_not_accepted_fails_the_run(prepared: Path, tmp_
 def test_a_mutant_that_is_accepted_fails_the_run(prepared: Path, tmp_path: Path) -> None:
     weak = tmp_path / "prepared"
     shutil.copytree(prepared / "S1", weak / "S1")
-    (weak / "controls.json").write_text('{"schema": "dhallmark.dev/controls/v1", "controls": ["S1"]}')
+    write_index(weak, ["S1"], made=datetime.now(UTC))
     shutil.rmtree(weak / "S1" / "mutant")
     shutil.copytree(weak / "S1" / "good", weak / "S1" / "mutant")
     report = judge(weak, "S1")
@@ -227,6 +232,6 @@ def test_a_consumer_that_is_missing_is_no_refusal(prepared: Path, monkeypatch: p
 def test_a_control_that_was_not_prepared_is_an_error(prepared: Path, tmp_path: Path) -> None:
     fewer = tmp_path / "prepared"
     shutil.copytree(prepared / "S1", fewer / "S1")
-    (fewer / "controls.json").write_text('{"schema": "dhallmark.dev/controls/v1", "controls": ["S1"]}')
+    write_index(fewer, ["S1"], made=datetime.now(UTC))
     with pytest.raises(UsageError, match="not prepared: S2"):
         judge(fewer, "S1", "S2")

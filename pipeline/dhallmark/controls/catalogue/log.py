@@ -15,7 +15,7 @@ from dhallmark.controls.mutations import Json, resigned
 from dhallmark.reasons import Reason
 from dhallmark.verify.timestamps import MAX_TIMESTAMPS
 
-_TOMORROW = timedelta(days=1)
+_LATER = timedelta(days=90)
 _OTHER = b64(bytes(32))
 
 
@@ -213,17 +213,17 @@ CONTROLS = (
     Control(
         id="T5-log",
         group=Group.LOG,
-        title="logged tomorrow, by the log's own word",
+        title="logged in three months, by the log's own word",
         flaw="A log or a clock that is wrong, or a key that is used before its time.",
-        mutate=resigned(replace(GENUINE_V1, at=_TOMORROW)),
+        mutate=resigned(replace(GENUINE_V1, at=_LATER)),
         expect=by_all(Reason.TIMESTAMP_FUTURE),
     ),
     Control(
         id="T5-timestamp",
         group=Group.LOG,
-        title="timestamped tomorrow, by the authority's own word",
+        title="timestamped in three months, by the authority's own word",
         flaw="A timestamp authority or a clock that is wrong.",
-        mutate=resigned(Recipe(at=_TOMORROW)),
+        mutate=resigned(Recipe(at=_LATER)),
         expect=by_all(Reason.TIMESTAMP_FUTURE),
     ),
     Control(

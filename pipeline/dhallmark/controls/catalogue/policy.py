@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from dhallmark.control import Control, Group, Mutation, NotApplicableError
 from dhallmark.controls.catalogue.expected import by_all
 from dhallmark.controls.forge import Bench, SignedStatement
-from dhallmark.controls.forging.authorities import PAST
+from dhallmark.controls.forging.authorities import LONG_AGO
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.controls.mutations import Json, as_it_is, edited, exactly, resigned, restated, stranger, under_policy
 from dhallmark.digest import Digest
@@ -18,8 +18,7 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import SLSA_PROVENANCE_V1
 from dhallmark.verify.provenance import Provenance
 
-_DAY = timedelta(days=1)
-_SPAN = timedelta(hours=1)
+_DAY, _YEAR = timedelta(days=1), timedelta(days=365)
 
 
 def _time(moment: datetime) -> str:
@@ -37,25 +36,25 @@ def _expiring(after: timedelta) -> Callable[[Bench, Json], None]:
     return change
 
 
-def _of_this_hour(_: Bench, policy: Json) -> None:
-    policy["freshness"] = {"maxAge": "1h"}
+def _of_late(_: Bench, policy: Json) -> None:
+    policy["freshness"] = {"maxAge": "40d"}
 
 
 def _believing(confirmed: timedelta) -> Callable[[Bench, Json], None]:
-    """A policy that believes the trust root that is given, as confirmed at that time from now, for a day."""
+    """A policy that believes the trust root that is given, as confirmed at that time from now, for ninety days."""
 
     def change(bench: Bench, policy: Json) -> None:
         accepted = {
             "digest": Digest.of(bench.original.trusted_root),
             "confirmed": _time(_now(bench) + confirmed),
         }
-        policy["trustRoot"] = {"accepted": [accepted], "maxAge": "1d"}
+        policy["trustRoot"] = {"accepted": [accepted], "maxAge": "90d"}
 
     return change
 
 
 def _believing_another(bench: Bench, policy: Json) -> None:
-    _believing(-_SPAN)(bench, policy)
+    _believing(-_DAY)(bench, policy)
     policy["trustRoot"]["accepted"][0]["digest"] = Digest.of(b"another trust root")
 
 
@@ -169,7 +168,7 @@ CONTROLS = (
         title="a policy that ended yesterday",
         flaw="A rule that was meant for a while, and stays for ever.",
         mutate=under_policy(_expiring(-_DAY), as_it_is),
-        good=under_policy(_expiring(_DAY), as_it_is),
+        good=under_policy(_expiring(_YEAR), as_it_is),
         expect=by_all(Reason.POLICY_EXPIRED),
     ),
     Control(
@@ -211,19 +210,19 @@ CONTROLS = (
     Control(
         id="T9",
         group=Group.LOG,
-        title="signed two hours ago, under a policy that wants signatures of this hour",
+        title="signed fifty days ago, under a policy that wants signatures of the last forty",
         flaw="An old release that was once good is good for ever.",
-        mutate=under_policy(_of_this_hour, resigned(Recipe(at=PAST))),
-        good=under_policy(_of_this_hour, resigned()),
+        mutate=under_policy(_of_late, resigned(Recipe(at=-LONG_AGO))),
+        good=under_policy(_of_late, resigned()),
         expect=by_all(Reason.FRESHNESS_TOO_OLD),
     ),
     Control(
         id="T10-stale",
         group=Group.LOG,
-        title="a trust root that nobody has confirmed for two days, under a policy that allows one",
+        title="a trust root that nobody has confirmed for a year, under a policy that allows ninety days",
         flaw="An old trust root has keys that were withdrawn since (CVE-2022-29173).",
-        mutate=under_policy(_believing(-2 * _DAY), as_it_is),
-        good=under_policy(_believing(-_SPAN), as_it_is),
+        mutate=under_policy(_believing(-_YEAR), as_it_is),
+        good=under_policy(_believing(-_DAY), as_it_is),
         expect=by_all(Reason.TRUST_ROOT_STALE),
     ),
     Control(
@@ -232,7 +231,7 @@ CONTROLS = (
         title="another trust root than the policy names",
         flaw="An old trust root that is put back: nothing in it says that it is old (CVE-2022-29173).",
         mutate=under_policy(_believing_another, as_it_is),
-        good=under_policy(_believing(-_SPAN), as_it_is),
+        good=under_policy(_believing(-_DAY), as_it_is),
         expect=by_all(Reason.TRUST_ROOT_UNKNOWN),
     ),
     Control(

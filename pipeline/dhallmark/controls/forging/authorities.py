@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from dhallmark.errors import UsageError
 from dhallmark.lab import pki, trust
 from dhallmark.lab.model import LabPaths, read_lab
 
@@ -24,8 +25,10 @@ RETIRED_FOR = timedelta(hours=1)
 """How long ago the retired instance and the lapsed certificate ended."""
 PAST = -2 * RETIRED_FOR
 """When they were valid, from now."""
-_AGE = timedelta(days=30)
-"""How long ago the forger's authorities began, so that it can sign in the past."""
+LONG_AGO = timedelta(days=50)
+"""Long before anybody prepares controls, and after the forger's authorities began."""
+SHELF_LIFE = timedelta(days=30)
+"""How long prepared controls can be judged. What they say of the time is wrong or right by more than that."""
 
 
 class Of(StrEnum):
@@ -57,8 +60,8 @@ class Authorities:
 
     @classmethod
     def fresh(cls, name: str, *, now: datetime) -> Authorities:
-        """An instance that is 30 days old."""
-        start = now - _AGE
+        """An instance that is old enough to have signed in the past."""
+        start = now - pki.AGE
         return cls(
             host=f"rekor.{name}.forge.test",
             rekor_url=f"https://rekor.{name}.forge.test",
@@ -97,19 +100,25 @@ class Authorities:
 def of_lab(directory: Path, *, now: datetime) -> Authorities:
     """The main instance of the lab in `directory`; it need not run. Its Rekor v1 log is a fresh one: a lab has none.
 
-    Raises UsageError where there is no lab.
+    Raises UsageError where there is no lab, or one that cannot have signed in the past.
     """
     lab, paths = read_lab(directory), LabPaths(directory)
     name = lab.main_authority
     password = json.loads(paths.settings(f"fulcio-{name}.json").read_bytes())["fileca-key-passwd"]
+    ca, tsa = _chain(paths, f"fulcio-{name}", password=str(password).encode()), _chain(paths, "timestamp")
+    if any(one.not_valid_before_utc > now - LONG_AGO for chain in (ca, tsa) for one in chain.certificates):
+        raise UsageError(
+            f"the authorities of the lab in {directory} began too late for what controls sign in the past",
+            hint="make the lab anew, or leave out --lab",
+        )
     return replace(
         Authorities.fresh("lab", now=now),
         host=lab.hostname,
         rekor_url=lab.rekor_url,
-        ca=_chain(paths, f"fulcio-{name}", password=str(password).encode()),
+        ca=ca,
         ct=_key(paths, f"ctlog-{name}"),
         rekor=_key(paths, "rekor"),
-        tsa=_chain(paths, "timestamp"),
+        tsa=tsa,
     )
 
 
@@ -140,7 +149,7 @@ class Forgers:
         now = datetime.now(UTC).replace(microsecond=0)
         own = of_lab(lab, now=now) if lab is not None else Authorities.fresh("own", now=now)
         retired = Authorities.fresh("retired", now=now)
-        lapsed = replace(own, ca=pki.fulcio_chain("lapsed", start=now - _AGE, issuing_until=now - RETIRED_FOR))
+        lapsed = replace(own, ca=pki.fulcio_chain("lapsed", start=now - pki.AGE, issuing_until=now - RETIRED_FOR))
         return cls(
             now=now,
             instances=MappingProxyType(

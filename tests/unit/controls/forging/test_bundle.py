@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dhallmark.controls.forging.authorities import PAST, Forgers, Of
-from dhallmark.controls.forging.bundle import GENUINE, GENUINE_V1, Forger, Recipe, Stamp
+from dhallmark.controls.forging.authorities import LONG_AGO, PAST, Forgers, Of
+from dhallmark.controls.forging.bundle import GENUINE, GENUINE_V1, NOW, Forger, Recipe, Stamp
 from dhallmark.controls.forging.certificate import Leaf
 from dhallmark.controls.forging.log import Entry
+from dhallmark.errors import UsageError
 from dhallmark.identity import Identity, KeyIdentity
 from dhallmark.lab import pki
 from dhallmark.lab.create import create_lab
@@ -89,12 +90,22 @@ def test_a_key_signs_under_its_own_hint_and_another_under_the_same(
     assert len(hints) == 1
 
 
+@pytest.mark.parametrize("at", [NOW, PAST, -LONG_AGO])
 def test_the_keys_of_a_lab_sign_what_its_own_trust_root_accepts(
-    tmp_path: Path, signer: Identity, payload: bytes
+    tmp_path: Path, signer: Identity, payload: bytes, at: timedelta
 ) -> None:
+    """Also what was signed long before the lab was made: controls need it."""
     lab = create_lab(tmp_path / "lab")
     trust = TrustRoot.load(LabPaths(tmp_path / "lab").trust(lab.main_authority) / "trusted_root.json")
-    bundle = Forger(Forgers.make(lab=tmp_path / "lab")).bundle(payload, signer)
-    assert verify_bundle(bundle, trust).verdict.outcome is Outcome.ACCEPTED
+    bundle = Forger(Forgers.make(lab=tmp_path / "lab")).bundle(payload, signer, Recipe(at=at))
+    verdict = verify_bundle(bundle, trust).verdict
+    assert verdict.outcome is Outcome.ACCEPTED, verdict.summary()
     stranger = Forger(Forgers.make()).bundle(payload, signer)
     assert verify_bundle(stranger, trust).verdict.outcome is Outcome.REJECTED
+
+
+def test_a_lab_that_began_too_late_signs_nothing_in_the_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pki, "AGE", timedelta(hours=1))
+    create_lab(tmp_path / "lab")
+    with pytest.raises(UsageError, match="began too late"):
+        Forgers.make(lab=tmp_path / "lab")
