@@ -162,6 +162,32 @@ def _named(body: Json) -> None:
     body["dsseEnvelope"]["signatures"][0]["keyid"] = body["verificationMaterial"]["publicKey"]["hint"]
 
 
+def _with_one_character_too_many(payload: bytes) -> bytes:
+    """`payload` with a remark, so that one character more than a multiple of four is another in URL-safe base64.
+
+    Who drops the characters that it does not know notices by the length, or else goes on with other bytes.
+    """
+    for count in range(1, 5):
+        # Three of them: one is the third byte of a group, whose last six bits they are.
+        marked = edited(payload, lambda body: body.setdefault("predicate", {}).update(control="~~~" * count))  # noqa: B023
+        text = b64(marked)
+        if (text.count("+") + text.count("/")) % 4 == 1:
+            break
+    return marked
+
+
+def _in_url_safe_base64() -> Mutation:
+    async def mutate(bench: Bench) -> Digest:
+        digest = await bench.forge.copy()
+        for one in bench.signed:
+            payload = _with_one_character_too_many(one.statement.payload)
+            bundle = bench.forge.sign(payload, one.identity, Recipe(change=to_url_safe))
+            await bench.forge.attach(digest, bundle)
+        return digest
+
+    return mutate
+
+
 def _no_base64(body: Json) -> None:
     body["dsseEnvelope"]["payload"] = "%" + body["dsseEnvelope"]["payload"][1:]
 
@@ -284,7 +310,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="positive: all base64 in the URL-safe alphabet, which protobuf's JSON allows, too",
         flaw="A verifier that drops the characters it does not know, and verifies other bytes.",
-        mutate=changed(to_url_safe),
+        mutate=_in_url_safe_base64(),
         expect=accepted_by_all(),
     ),
     Control(
