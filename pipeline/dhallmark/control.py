@@ -56,7 +56,7 @@ class Expectation:
     reason: Reason | None = None
     """None only where the outcome is accepted."""
     out_of_scope: str = ""
-    """Why this consumer cannot see the flaw by design. Not a pass: the report lists it as an open hole."""
+    """What this consumer does, by design, instead of seeing the flaw: a sentence. Not a pass: an open hole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dhallmark.controls.report import Answer, Finding, Report, Status
+from dhallmark.controls.report import HOLES, Answer, Finding, Report, Status
 from dhallmark.report.document import Document, Entry, Level, Rule
 
 _LEVELS = {
@@ -34,6 +34,7 @@ def controls_document(report: Report, *, policy: str = "", facts: Mapping[str, s
         summary=_summary(report),
         facts={**({"policy": policy} if policy else {}), **(facts or {}), **versions},
         entries=tuple(_row(findings) for findings in rows.values()),
+        notes={HOLES: tuple(map(str, report.holes))} if report.holes else {},
         columns=tuple(dict.fromkeys(finding.consumer for finding in report.findings)),
         rules={name: _rule(findings) for name, findings in rows.items()},
         file=policy,
@@ -44,7 +45,7 @@ def controls_document(report: Report, *, policy: str = "", facts: Mapping[str, s
 
 def _summary(report: Report) -> str:
     counts = ", ".join(f"{report.count(status)} {status.value}" for status in Status if report.count(status))
-    holes = sorted({finding.consumer for finding in report.findings if finding.status is Status.HOLE})
+    holes = sorted({hole.consumer for hole in report.holes})
     left = f"; holes that a consumer leaves open by design: {', '.join(holes)}" if holes else ""
     return f"{counts or 'no control ran'}{left}"
 

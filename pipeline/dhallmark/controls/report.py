@@ -23,6 +23,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Outcome, Verdict
 
 SCHEMA = "dhallmark.dev/controls-report/v1"
+HOLES = "Left open by design, for somebody else to close"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,30 @@ def _check(finding: Finding) -> Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """One thing that a consumer does not see by design, and which controls show it."""
+
+    consumer: str
+    version: str
+    says: str
+    """A sentence on what it does instead, which begins with its name."""
+    controls: tuple[str, ...]
+
+    def __str__(self) -> str:
+        *others, last = self.controls
+        shown = f"controls {', '.join(others)} and {last}" if others else f"control {last}"
+        return f"{self.says}: shown by {shown}"
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "consumer": self.consumer,
+            "version": self.version,
+            "says": self.says,
+            "controls": list(self.controls),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A whole run."""
 
@@ -161,11 +186,23 @@ class Report:
     def count(self, status: Status) -> int:
         return sum(finding.status is status for finding in self.findings)
 
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """What the consumers leave open, by consumer: for somebody else to close, or for nobody."""
+        shown: dict[tuple[str, str, str], list[str]] = {}
+        for finding in self.findings:
+            if finding.status is Status.HOLE:
+                key = finding.consumer, finding.version, finding.explanation
+                shown.setdefault(key, []).append(finding.case.id)
+        holes = [Hole(consumer=key[0], version=key[1], says=key[2], controls=tuple(ids)) for key, ids in shown.items()]
+        return tuple(sorted(holes, key=lambda hole: hole.consumer))
+
     def to_json(self) -> Mapping[str, object]:
         return {
             "schema": SCHEMA,
             "outcome": self.outcome.value,
             "counts": {status.value: self.count(status) for status in Status},
+            "holes": [hole.to_json() for hole in self.holes],
             "findings": [finding.to_json() for finding in self.findings],
             "notApplicable": [
                 {"control": case.id, "title": case.title, "why": case.not_applicable} for case in self.skipped
@@ -173,7 +210,7 @@ class Report:
         }
 
     def to_text(self) -> RenderableType:
-        """A table with a row for each control and consumer, and below it what did not pass."""
+        """A table with a row for each control and consumer; below it what did not pass, and the holes."""
         table = Table("control", "changed", "consumer", "answer", "result", box=None, pad_edge=False)
         for finding in self.findings:
             table.add_row(
@@ -186,9 +223,12 @@ class Report:
         notes = [
             Text(f"{finding.case.id} {finding.consumer}: {finding.explanation}", style=_STYLES[finding.status])
             for finding in self.findings
-            if finding.explanation
+            if finding.explanation and finding.status is not Status.HOLE
         ]
         notes += [Text(f"{case.id} not applicable: {case.not_applicable}", style="dim") for case in self.skipped]
+        if self.holes:
+            notes += [Text(f"\n{HOLES}:", style="bold")]
+            notes += [Text(f"- {hole}", style=_STYLES[Status.HOLE]) for hole in self.holes]
         counts = ", ".join(f"{self.count(status)} {status.value}" for status in Status if self.count(status))
         return Lines(table, "", *notes, f"controls: {self.outcome.value} ({counts or 'none ran'})")
 

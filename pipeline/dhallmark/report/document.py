@@ -90,6 +90,8 @@ class Document:
     """The overall answer in a sentence."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What it was judged by: policy, trust root, versions."""
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What must be read besides the entries: sentences, by their heading."""
     entries: tuple[Entry, ...] = ()
     columns: tuple[str, ...] = ()
     """Where not empty, the report is a matrix: an entry is a row, and its parts are cells, named after columns."""

@@ -36,6 +36,12 @@ def to_html(document: Document) -> bytes:
     _add(head, "style", files("dhallmark.report").joinpath("report.css").read_text(encoding="utf-8"))
     body = ET.SubElement(html, "body")
     _head(body, document)
+    for heading, sentences in document.notes.items():
+        aside = ET.SubElement(body, "aside", {"class": Level.NOTE.value})
+        _add(aside, "h2", heading)
+        listed = ET.SubElement(aside, "ul")
+        for sentence in sentences:
+            _add(listed, "li", sentence)
     main = ET.SubElement(body, "main")
     if document.columns:
         _matrix(main, document)

@@ -20,6 +20,8 @@ def to_markdown(document: Document) -> bytes:
     ]
     if document.facts:
         lines += ["", *(f"- {_text(name)}: {_text(value)}" for name, value in document.facts.items())]
+    for heading, sentences in document.notes.items():
+        lines += ["", f"### {_text(heading)}", "", *(f"- {_text(sentence)}" for sentence in sentences)]
     if document.entries:
         lines += ["", *(_matrix(document) if document.columns else _table(document))]
     for row, case in document.cases():

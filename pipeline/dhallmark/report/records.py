@@ -91,6 +91,17 @@ class FindingRecord(Model):
     """Why it did not pass; empty where it did."""
 
 
+class HoleRecord(Model):
+    """What a consumer leaves open by design."""
+
+    consumer: str
+    version: str
+    says: str
+    """A sentence on what it does instead of seeing the flaw."""
+    controls: tuple[str, ...]
+    """The controls that show it."""
+
+
 class NotApplicableRecord(Model):
     """A control that cannot be made of this artifact under this policy."""
 
@@ -107,5 +118,6 @@ class ControlsRecord(Record):
     )
     outcome: Outcome
     counts: dict[ControlStatus, int]
+    holes: tuple[HoleRecord, ...] = ()
     findings: tuple[FindingRecord, ...]
     not_applicable: tuple[NotApplicableRecord, ...] = ()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dhallmark.control import Control, Group
 from dhallmark.controls.case import Case
 from dhallmark.controls.catalogue import CONTROLS, FIRST, select
 from dhallmark.controls.consumers import CONSUMERS, make_consumer
-from dhallmark.controls.consumers.dialect import DHALLMARK
+from dhallmark.controls.consumers.dialect import DHALLMARK, DIALECTS, FLUX_1_9
 from dhallmark.errors import UsageError
 from dhallmark.reasons import CATALOGUE
 from dhallmark.verdict import Outcome
@@ -49,6 +51,21 @@ def test_a_control_says_what_each_consumer_must_answer(control: Control) -> None
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.id)
 def test_dhallmark_is_asked_about_everything_and_leaves_no_hole_open(control: Control) -> None:
     assert not control.expect[DHALLMARK].out_of_scope
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.id)
+def test_a_hole_is_a_sentence_about_whoever_leaves_it_open(control: Control) -> None:
+    for name, expectation in control.expect.items():
+        if expectation.out_of_scope:
+            title, says = DIALECTS[name].title, expectation.out_of_scope
+            assert re.fullmatch(rf"{re.escape(title)} [a-z]+s [^.]+", says), says
+
+
+def test_the_hole_that_most_are_not_aware_of_is_said_in_plain_words() -> None:
+    control = next(control for control in CONTROLS if control.id == "P3-alone")
+    assert control.expect[FLUX_1_9].out_of_scope == (
+        "Flux 2.9 accepts any signed statement of this identity about the digest, a failed test result included"
+    )
 
 
 def test_what_must_be_accepted_is_known_as_such() -> None:

@@ -30,7 +30,7 @@ def finding(mutant: Answer, *, control: str = "S1", consumer: str = "strict") ->
             "mutant": DIGEST,
             "expect": {
                 "strict": {"outcome": "rejected", "reason": "signature.none"},
-                "blind": {"outcome": "accepted", "outOfScope": "sees nothing"},
+                "blind": {"outcome": "accepted", "outOfScope": "Blind 2 sees nothing"},
             },
         }
     )
@@ -66,9 +66,10 @@ def test_a_row_says_what_was_changed_what_was_said_and_how_it_was_read() -> None
     strict, blind = row.parts
     assert strict.facts["in its own words"] == "no signatures found"
     assert strict.facts["read as"] == strict.facts["must say"] == "rejected(signature.none)"
-    assert (blind.said, blind.message) == ("out-of-scope", "sees nothing")
+    assert (blind.said, blind.message) == ("out-of-scope", "Blind 2 sees nothing")
     assert document.facts["strict"] == "1.2"
     assert "blind" in document.summary
+    assert [*document.notes.values()] == [("Blind 2 sees nothing: shown by control S1",)]
 
 
 def test_controls_make_rows_of_their_own_and_columns_are_shared() -> None:

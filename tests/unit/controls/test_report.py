@@ -28,7 +28,7 @@ CASE = Case.model_validate(
         "mutant": DIGEST,
         "expect": {
             "strict": {"outcome": "rejected", "reason": "signature.none"},
-            "blind": {"outcome": "accepted", "outOfScope": "sees nothing"},
+            "blind": {"outcome": "accepted", "outOfScope": "Blind 2 sees nothing"},
         },
     }
 )
@@ -101,4 +101,29 @@ def test_the_table_names_what_did_not_pass() -> None:
     text = capture.get()
     assert "must be rejected(signature.none), was rejected(subject.mismatch)" in text
     assert "the good artifact was indeterminate(registry.unavailable) before the mutant: connection refused" in text
-    assert "sees nothing" in text
+    assert "- Blind 2 sees nothing: shown by control S1\n" in text
+
+
+def hole(control: str, says: str, *, consumer: str = "blind") -> Finding:
+    expect = {consumer: {"outcome": "accepted", "outOfScope": says}}
+    case = Case.model_validate({**CASE.model_dump(mode="json", by_alias=True), "id": control, "expect": expect})
+    return Finding(case=case, consumer=consumer, version="1", before=GOOD, mutant=GOOD, after=GOOD)
+
+
+def test_what_a_consumer_leaves_open_is_said_once_with_all_controls_that_show_it() -> None:
+    report = Report(
+        findings=(
+            hole("P3-alone", "Other sees nothing", consumer="other"),
+            hole("P3-alone", "Blind sees nothing"),
+            hole("T5", "Blind believes in the future"),
+            CASES[0][0],
+            hole("P3-beside", "Blind sees nothing"),
+            hole("P6", "Blind sees nothing"),
+        )
+    )
+    assert [str(one) for one in report.holes] == [
+        "Blind sees nothing: shown by controls P3-alone, P3-beside and P6",
+        "Blind believes in the future: shown by control T5",
+        "Other sees nothing: shown by control P3-alone",
+    ]
+    assert report.to_json()["holes"] == [one.to_json() for one in report.holes]

@@ -45,6 +45,7 @@ MATRIX = Document(
     level=Level.FAILED,
     said="rejected",
     summary="1 failed",
+    notes={"Left open": ("blind sees nothing: shown by control S1",)},
     columns=("strict", "blind"),
     entries=(
         Entry(
@@ -147,6 +148,14 @@ def test_markdown_of_a_matrix_has_a_column_for_each_consumer() -> None:
     assert "| S1 | unsigned | ❌ | ⚠️ |" in text
 
 
+def test_what_must_be_read_besides_stands_before_the_rows() -> None:
+    page = Page(to_bytes(MATRIX, Format.HTML)).text
+    markdown = to_bytes(MATRIX, Format.MARKDOWN).decode()
+    for text in (page, markdown):
+        assert "Left open" in text
+        assert text.index("blind sees nothing: shown by control S1") < text.index("unsigned")
+
+
 @pytest.mark.parametrize("document", [DOCUMENT, MATRIX], ids=["list", "matrix"])
 def test_a_page_loads_and_runs_nothing(document: Document) -> None:
     page = Page(to_bytes(document, Format.HTML))
@@ -219,6 +228,7 @@ def _entries(depth: int) -> st.SearchStrategy[Entry]:
         said=_TEXT,
         summary=_TEXT,
         facts=st.dictionaries(_TEXT, _TEXT, max_size=2),
+        notes=st.dictionaries(_TEXT, st.tuples(_TEXT, _TEXT), max_size=2),
         entries=st.lists(_entries(2), max_size=3).map(tuple),
         columns=st.sampled_from([(), ("a", "b")]),
         rules=st.dictionaries(_TEXT, st.builds(Rule, summary=_TEXT, remedy=_TEXT), max_size=2),

@@ -1,8 +1,8 @@
 """Where a consumer says something else to one control than its dialect has it: seen, each of them, and pinned.
 
 A control states what dhallmark must say, and `consumers.dialect` what that reason becomes with the others. What is left
-stands here, by the control's id: a reason that the consumer gives instead; a sentence, where it accepts the mutant and
-so leaves a hole; None, where it is not asked.
+stands here, by the control's id: a reason that the consumer gives instead; what it does, where it accepts the mutant
+and so leaves a hole; None, where it is not asked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dhallmark.controls.consumers.dialect import (
     COSIGN,
     COSIGN_2,
     COSIGN_ATTESTATION,
+    DIALECTS,
     FLUX_1_8,
     FLUX_1_9,
     KYVERNO,
@@ -34,14 +35,10 @@ _OLDER: Final = (COSIGN_2, FLUX_1_8)
 """Those built with sigstore-go before 1.2."""
 _GO: Final = (COSIGN, COSIGN_ATTESTATION, COSIGN_2, *_FLUX, KYVERNO)
 
-_LENIENT_BASE64: Final = "Go's and Python's base64 pass over line breaks: two texts are the same signature"
-_LENIENT_JSON: Final = (
-    "Python's JSON takes what the specification leaves open: another reader may see another statement"
-)
-_OLD_LOG: Final = (
-    "cosign 2.6 compares the log's entry with a part of the bundle alone: what was logged was something else"
-)
-_NO_END: Final = "a public key has no end here: it is good until somebody takes it out"
+_LENIENT_BASE64: Final = "passes over line breaks in base64: two texts are the same signature"
+_LENIENT_JSON: Final = "reads JSON that the specification leaves open: another reader may see another statement"
+_OLD_LOG: Final = "compares the log's entry with a part of the bundle alone: what was logged may be something else"
+_NO_END: Final = "knows no end of a public key: it is good until somebody takes it out"
 
 DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
     # The links are untouched: they come further than what was changed, and are about files.
@@ -104,8 +101,15 @@ def as_seen(control: Control) -> Control:
     found: dict[str, Expectation | None] = dict(control.expect)
     for names, said in DIFFERENCES.get(control.id, {}).items():
         found |= dict.fromkeys(names, _expectation(said))
-    expect = {name: expectation for name, expectation in found.items() if expectation is not None}
+    expect = {name: _of(name, expectation) for name, expectation in found.items() if expectation is not None}
     return replace(control, expect=MappingProxyType(expect))
+
+
+def _of(consumer: str, expectation: Expectation) -> Expectation:
+    """With a whole sentence about the hole, if there is one: who leaves it open."""
+    if not expectation.out_of_scope:
+        return expectation
+    return replace(expectation, out_of_scope=f"{DIALECTS[consumer].title} {expectation.out_of_scope}")
 
 
 def _expectation(said: Said) -> Expectation | None:

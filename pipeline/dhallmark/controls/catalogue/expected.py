@@ -52,14 +52,17 @@ def accepted() -> Expectation:
     return Expectation(outcome=Outcome.ACCEPTED)
 
 
-def hole(why: str) -> Expectation:
-    """Accepted, because the consumer cannot see the flaw by design. Shown as an open hole, not as a pass."""
-    return Expectation(outcome=Outcome.ACCEPTED, out_of_scope=why)
+def hole(does: str) -> Expectation:
+    """Accepted, because the consumer cannot see the flaw by design. Shown as an open hole, not as a pass.
+
+    `does` is what it does, as the rest of a sentence that begins with its name.
+    """
+    return Expectation(outcome=Outcome.ACCEPTED, out_of_scope=does)
 
 
-def mistaken(reason: Reason, why: str) -> Expectation:
-    """Refused, and for a reason that is not the true one: `why` says what the consumer takes for what."""
-    return Expectation(outcome=rejected(reason).outcome, reason=reason, out_of_scope=why)
+def mistaken(reason: Reason, does: str) -> Expectation:
+    """Refused, and for a reason that is not the true one: `does` says what the consumer takes for what."""
+    return Expectation(outcome=rejected(reason).outcome, reason=reason, out_of_scope=does)
 
 
 def by_all(reason: Reason, *, but: But | None = None) -> Mapping[str, Expectation]:
@@ -79,8 +82,8 @@ def only(consumer: str, expectation: Expectation) -> Mapping[str, Expectation]:
 
 def _said(consumer: str, reason: Reason) -> Expectation:
     dialect = DIALECTS[consumer]
-    why = dialect.blind.get(reason)
-    return hole(why) if why is not None else rejected(dialect.coarse.get(reason, reason))
+    does = dialect.blind.get(reason)
+    return hole(does) if does is not None else rejected(dialect.coarse.get(reason, reason))
 
 
 def _with(expected: Mapping[str, Expectation], but: But | None) -> Mapping[str, Expectation]:

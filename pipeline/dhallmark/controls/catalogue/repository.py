@@ -14,7 +14,7 @@ from dhallmark.digest import Digest
 from dhallmark.oci.descriptor import OCI_INDEX, Manifest
 from dhallmark.reasons import Reason
 
-_FALLS_BACK = "without a bundle it takes a signature in the older format, which says less"
+_FALLS_BACK = "takes a signature in the older format where there is no bundle, which says less"
 _PLATFORM = {"architecture": "amd64", "os": "linux"}
 _OTHER_PLATFORM = {"architecture": "arm64", "os": "linux"}
 

@@ -2,8 +2,8 @@
 
 The catalogue states for each control what dhallmark must say. What the other consumers must say follows from here,
 unless a control says otherwise: the same reason; a coarser one, where a consumer has one message for several causes;
-or nothing at all, where it does not look. What it does not look at is an open hole in the report, with the sentence
-that stands here.
+or nothing at all, where it does not look. What it does not look at is an open hole in the report, with the words that
+stand here: what the consumer does, as the rest of a sentence that begins with its name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ KYVERNO: Final = "kyverno"
 SIGSTORE_PYTHON: Final = "sigstore-python"
 
 Blind = Mapping[Reason, str]
-"""Reasons that a consumer never gives, each with a sentence on why it cannot see the flaw."""
+"""Reasons that a consumer never gives, each with what it does instead of seeing the flaw."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """How a consumer's answers differ from dhallmark's."""
 
+    title: str
+    """What people call it."""
     coarse: Mapping[Reason, Reason] = field(default_factory=dict)
     """What it says where dhallmark says the key: its own message fits more than one cause."""
     blind: Blind = field(default_factory=dict)
@@ -40,61 +42,63 @@ def _named(*beginnings: str) -> tuple[Reason, ...]:
     return tuple(reason for reason in Reason if reason.value.startswith(beginnings))
 
 
-_CONTENT: Final = _named(
-    "artifact.content",
-    "statement.predicate",
-    "statement.threshold",
-    "subject.name",
-    "subject.extra",
-    "provenance.",
-    "source.",
-    "version.",
-    "step.",
-    "layout.",
-    "test-result.",
-    "summary.",
-)
-"""What only those see who read what a statement says."""
+_CONTENT: Final[Blind] = {
+    reason: what
+    for what, beginnings in {
+        "one of a type that nobody asked for": ("statement.missing",),
+        "a lone one where two must sign": ("statement.threshold",),
+        "a failed test result": ("test-result.",),
+        "a verification summary that says no": ("summary.",),
+        "one for another environment": ("subject.name",),
+        "one about another artifact, too": ("subject.extra",),
+        "provenance that leaves out what was built": ("artifact.content", "statement.predicate"),
+        "provenance of another source, builder or version": ("provenance.", "source.", "version."),
+        "records of steps that are missing or do not fit together": ("step.", "layout."),
+        "one about an archive that is itself an attack": ("layout.inspection",),
+    }.items()
+    for reason in _named(*beginnings)
+}
+"""What only those see who read what a statement says; a later line wins."""
 _TIME: Final = _named("freshness.", "policy.", "trust-root.")
 _FINER_IDENTITY: Final = _named("identity.extension", "identity.subject-kind")
 
 
-def _all(reasons: Iterable[Reason], why: str) -> dict[Reason, str]:
-    return dict.fromkeys(reasons, why)
+def _all(reasons: Iterable[Reason], what: str) -> dict[Reason, str]:
+    return dict.fromkeys(reasons, what)
 
 
-def _never_compares(consumer: str) -> dict[Reason, str]:
-    """What no consumer but dhallmark looks at."""
-    return {
-        **_all(_TIME, f"{consumer} takes a signature of any age, by any policy and trust root that it is given"),
-        **_all(_FINER_IDENTITY, f"{consumer} compares the issuer and the subject alone"),
-    }
-
-
-def _type_blind(consumer: str) -> dict[Reason, str]:
-    """A consumer for which every signed statement is a signature."""
-    why = f"{consumer} takes any statement that this identity signed about the digest, whatever it says"
-    return {**_never_compares(consumer), **_all((*_CONTENT, Reason.STATEMENT_MISSING), why)}
-
-
-def _content_blind(consumer: str) -> dict[Reason, str]:
-    """A consumer that asks for predicate types, and reads no further."""
-    why = f"{consumer} asks for a statement of the type, and does not read what it says"
-    return {**_never_compares(consumer), **_all(_CONTENT, why)}
-
-
-def _layer_blind(consumer: str) -> dict[Reason, str]:
-    why = f"{consumer} checks the manifest's digest and never reads the layer: whoever pulls it must compare it"
-    return {Reason.ARTIFACT_DIGEST_MISMATCH: why}
-
-
-def _lenient(consumer: str) -> dict[Reason, str]:
-    """What sigstore-go has no check for."""
-    return {
-        Reason.TIMESTAMP_FUTURE: f"{consumer} takes a time that has not come yet",
-        Reason.LOG_KEY_VALIDITY: f"{consumer} does not look at when the trust root believes a log's key",
-    }
-
+_NEVER_COMPARED: Final[Blind] = {
+    **_all(_TIME, "takes a signature of any age, by any policy and trust root that it is given"),
+    **_all(_FINER_IDENTITY, "compares the issuer and the subject alone"),
+}
+"""What no consumer but dhallmark looks at."""
+_TYPE_BLIND: Final[Blind] = {
+    **_NEVER_COMPARED,
+    **{
+        reason: f"accepts any signed statement of this identity about the digest, {what} included"
+        for reason, what in _CONTENT.items()
+    },
+}
+"""Of a consumer for which every signed statement is a signature."""
+_CONTENT_BLIND: Final[Blind] = {
+    **_NEVER_COMPARED,
+    **{
+        reason: f"accepts any signed statement of the type that it asks for, {what} included"
+        for reason, what in _CONTENT.items()
+        if reason is not Reason.STATEMENT_MISSING
+    },
+}
+"""Of a consumer that asks for predicate types, and reads no further."""
+_LAYER_BLIND: Final[Blind] = {
+    Reason.ARTIFACT_DIGEST_MISMATCH: (
+        "checks the manifest's digest and never reads the layer: whoever pulls it must compare it"
+    )
+}
+_LENIENT: Final[Blind] = {
+    Reason.TIMESTAMP_FUTURE: "takes a time that has not come yet",
+    Reason.LOG_KEY_VALIDITY: "does not look at when the trust root believes a log's key",
+}
+"""What sigstore-go and sigstore-python have no check for."""
 
 _SIGSTORE_GO: Final = {
     # "leaf certificate verification failed", whatever it was.
@@ -123,26 +127,26 @@ _SIGSTORE_PYTHON: Final = {
 }
 
 
-def _go(consumer: str, *blind: Blind) -> Dialect:
+def _go(title: str, *blind: Blind) -> Dialect:
     """A consumer that verifies with sigstore-go."""
     return Dialect(
+        title=title,
         coarse=_SIGSTORE_GO,
-        blind={reason: why for part in (_lenient(consumer), *blind) for reason, why in part.items()},
+        blind={reason: what for part in (_LENIENT, *blind) for reason, what in part.items()},
     )
 
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    DHALLMARK: Dialect(),
-    COSIGN: _go("cosign", _layer_blind("cosign"), _type_blind("`cosign verify`")),
-    COSIGN_ATTESTATION: _go("cosign", _layer_blind("cosign"), _content_blind("`cosign verify-attestation`")),
-    COSIGN_2: _go("cosign", _layer_blind("cosign"), _type_blind("`cosign verify`")),
-    FLUX_1_8: _go("Flux", _type_blind("Flux")),
-    FLUX_1_9: _go("Flux", _type_blind("Flux")),
-    KYVERNO: _go("Kyverno", _layer_blind("Kyverno"), _content_blind("the policy for Kyverno")),
+    DHALLMARK: Dialect(title="dhallmark"),
+    COSIGN: _go("`cosign verify`", _LAYER_BLIND, _TYPE_BLIND),
+    COSIGN_ATTESTATION: _go("`cosign verify-attestation`", _LAYER_BLIND, _CONTENT_BLIND),
+    COSIGN_2: _go("`cosign verify` of cosign 2", _LAYER_BLIND, _TYPE_BLIND),
+    FLUX_1_8: _go("Flux 2.8", _TYPE_BLIND),
+    FLUX_1_9: _go("Flux 2.9", _TYPE_BLIND),
+    KYVERNO: _go("Kyverno", _LAYER_BLIND, _CONTENT_BLIND),
     SIGSTORE_PYTHON: Dialect(
+        title="a program with sigstore-python",
         coarse=_SIGSTORE_PYTHON,
-        blind=_layer_blind("sigstore-python")
-        | _lenient("sigstore-python")
-        | _content_blind("a program with sigstore-python"),
+        blind={**_LAYER_BLIND, **_LENIENT, **_CONTENT_BLIND},
     ),
 }
