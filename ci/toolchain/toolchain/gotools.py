@@ -165,6 +165,14 @@ GO_TOOLS: tuple[GoTool, ...] = (
         module="github.com/fluxcd/source-controller",
         commands=(("flux-reconcile", "."), ("source-controller", "github.com/fluxcd/source-controller")),
     ),
+    # The API server that manifests are proved against, and the store that it needs: as a module, since Debian's package
+    # would start a service on the machine.
+    GoTool(
+        name="kube-apiserver",
+        module="k8s.io/kubernetes",
+        commands=(("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"), ("etcd", "go.etcd.io/etcd/server/v3")),
+        stamp=("k8s.io/component-base/version.gitVersion",),
+    ),
     GoTool(
         name="kyverno",
         module="github.com/kyverno/kyverno",
