@@ -19,7 +19,7 @@ from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.cosign_answers import read_answer
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION
-from dhallmark.controls.consumers.matcher import anchored, identities_of, signature_rules
+from dhallmark.gitops.write.matcher import anchored, identities_of, signature_rules, subject_expression
 from dhallmark.controls.consumers.program import ask_version, run_program
 from dhallmark.errors import Error, ToolError
 from dhallmark.reasons import Reason
@@ -120,7 +120,7 @@ def _identity_flags(rule: IdentityRule, policy: Policy) -> list[str]:
         else f"--certificate-oidc-issuer-regexp={anchored(rule.issuer_reg_exp or '')}",
         f"--certificate-identity={rule.subject}"
         if rule.subject is not None
-        else f"--certificate-identity-regexp={anchored(rule.subject_reg_exp or '')}",
+        else f"--certificate-identity-regexp={anchored(subject_expression(rule) or '')}",
     ]
 
 

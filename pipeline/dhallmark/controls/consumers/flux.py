@@ -21,17 +21,14 @@ from dhallmark.consumer import Target
 from dhallmark.controls.consumers.dialect import FLUX_1_8, FLUX_1_9
 from dhallmark.controls.consumers.documents import read_documents
 from dhallmark.controls.consumers.flux_answers import read_answer
-from dhallmark.controls.consumers.matcher import identities_of, one_matcher, signature_rules
 from dhallmark.controls.consumers.program import ask_version, run_program
 from dhallmark.controls.consumers.trust_deployment import deployed
-from dhallmark.errors import Error, FormatError, UsageError
+from dhallmark.errors import Error, FormatError
+from dhallmark.gitops.write.flux_verify import TRUSTED_ROOT, verification
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 
 _CONTROLLER: Final = "github.com/fluxcd/source-controller"
-_TRUST_SECRET: Final = "sigstore-trusted-root"  # noqa: S105 - a name
-_KEY_SECRET: Final = "release-keys"  # noqa: S105 - a name
-_TRUSTED_ROOT: Final = "trusted_root.json"
 
 Secrets = dict[str, dict[str, str]]
 
@@ -83,36 +80,21 @@ class FluxConsumer:
         if target.configuration is not None:
             source, secrets = read_source(target.configuration)
         else:
-            source, secrets = self._source(load_policy(target.policy))
+            source, secrets = self._source(load_policy(target.policy), target.trusted_root)
         spec = source["spec"]
         spec |= {"url": f"oci://{target.repository}", "insecure": target.plain_http}
         spec["ref"] = {"tag": target.tag} if target.tag else {"digest": str(target.digest)}
         verify = spec.get("verify") or {}
         named = verify.get("trustedRootSecretRef") if isinstance(verify, dict) else None
         if isinstance(named, dict):
-            secrets[str(named.get("name", ""))] = {_TRUSTED_ROOT: target.trusted_root.read_text(encoding="utf-8")}
+            secrets[str(named.get("name", ""))] = {TRUSTED_ROOT: target.trusted_root.read_text(encoding="utf-8")}
         return json.dumps({"source": source, "secrets": secrets}).encode(), isinstance(named, dict)
 
-    def _source(self, policy: Policy) -> tuple[dict[str, Any], Secrets]:
+    def _source(self, policy: Policy, trusted_root: Path) -> tuple[dict[str, Any], Secrets]:
         """The OCIRepository that says of `policy` what it can, and its Secrets. Raises UsageError."""
-        identities = identities_of(policy, signature_rules(policy))
-        keys = [rule for rule in identities if rule.key is not None]
-        verify: dict[str, Any] = {"provider": "cosign"}
-        secrets: Secrets = {}
-        if keys and len(keys) < len(identities):
-            raise UsageError("Flux takes public keys or identities for a source, not both")
-        if keys:
-            verify["secretRef"] = {"name": _KEY_SECRET}
-            secrets[_KEY_SECRET] = {
-                f"{number}.pub": (policy.origin.folder / str(rule.key)).read_text(encoding="ascii")
-                for number, rule in enumerate(keys)
-            }
-        else:
-            matcher = one_matcher(identities)
-            verify["matchOIDCIdentity"] = [{"issuer": matcher.issuer, "subject": matcher.subject}]
-            if self._names_trust_root:
-                verify["trustedRootSecretRef"] = {"name": _TRUST_SECRET}
-        return _repository({"verify": verify}), secrets
+        root = trusted_root.read_text(encoding="utf-8") if self._names_trust_root else None
+        said = verification(policy, trusted_root=root)
+        return _repository({"verify": dict(said.verify)}), {name: dict(data) for name, data in said.secrets.items()}
 
 
 def flux_1_8(program: str) -> FluxConsumer:

@@ -14,13 +14,12 @@ from typing import Any, Final
 from dhallmark import strictjson
 from dhallmark.controls.consumers.sigstore_go import BUNDLE, split_messages
 from dhallmark.errors import FormatError
+from dhallmark.gitops.write.kyverno import SIGNATURE
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check
 
 PINNED: Final = "1.19.1"
 """The version whose answers these are."""
-SIGNATURE: Final = "signature"
-"""The message of the validation that is about the signature; those about statements are the attestation's name."""
 
 _FAILURE = re.compile(r'image verification failed error=("(?:[^"\\]|\\.)*")(?P<fields>(?: \S+=\S+)*)\s*$')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -14,9 +14,9 @@ from tests.unit.controls.consumers.conftest import ISSUER, PUBLIC_KEY, RELEASE, 
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers import cosign, flux, make_consumer
-from dhallmark.controls.consumers.kyverno import write_policy
 from dhallmark.controls.consumers.program import Done
 from dhallmark.digest import Digest
+from dhallmark.gitops.write.kyverno import image_policy
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Verdict
 
@@ -171,7 +171,7 @@ def test_kyverno_gets_the_signature_and_each_type(policy: Callable[..., Policy])
         "summary": {"verifiers": ["https://v"]},
     }
     made = policy(identities={"release": RELEASE, "other": {"key": "key.pem"}}, statements=[SIGNATURE, vsa])
-    spec = write_policy(made, by_tag=False)["spec"]
+    spec = image_policy(made, by_tag=False)["spec"]
     assert [attestor["name"] for attestor in spec["attestors"]] == ["identity0", "identity1"]
     assert spec["attestors"][0]["cosign"]["keyless"] == {"identities": [RELEASE]}
     assert spec["attestors"][1]["cosign"]["key"] == {"data": PUBLIC_KEY}
@@ -180,7 +180,7 @@ def test_kyverno_gets_the_signature_and_each_type(policy: Callable[..., Policy])
     assert "[attestors.identity0]).all" not in spec["validations"][1]["expression"]
     assert ">= 2" in spec["validations"][1]["expression"]
     assert spec["validationConfigurations"]["verifyDigest"] is True
-    assert write_policy(made, by_tag=True)["spec"]["validationConfigurations"]["verifyDigest"] is False
+    assert image_policy(made, by_tag=True)["spec"]["validationConfigurations"]["verifyDigest"] is False
 
 
 def test_kyverno_gets_anchored_expressions_and_the_evidence(policy: Callable[..., Policy]) -> None:
@@ -188,6 +188,6 @@ def test_kyverno_gets_anchored_expressions_and_the_evidence(policy: Callable[...
         identities={"release": {"issuer": ISSUER, "subjectRegExp": "a|b"}},
         evidence={"logEntries": 0, "scts": 0, "timestamps": 1},
     )
-    (attestor,) = write_policy(made, by_tag=False)["spec"]["attestors"]
+    (attestor,) = image_policy(made, by_tag=False)["spec"]["attestors"]
     assert attestor["cosign"]["keyless"] == {"identities": [{"issuer": ISSUER, "subjectRegExp": "^(?:a|b)$"}]}
     assert attestor["cosign"]["ctlog"] == {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True}

@@ -10,7 +10,7 @@ from tests.unit.controls.consumers.conftest import ISSUER, SUBJECT
 
 from dhallmark.config.identities import IdentityRule
 from dhallmark.config.policy import Policy
-from dhallmark.controls.consumers.matcher import Matcher, anchored, identities_of, one_matcher, signature_rules
+from dhallmark.gitops.write.matcher import Matcher, anchored, identities_of, one_matcher, signature_rules
 from dhallmark.errors import UsageError
 
 
