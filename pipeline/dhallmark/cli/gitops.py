@@ -3,58 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
+
+from dhallmark.cli.options import BuildFolder, ConfigFile
 from dhallmark.cli.result import Result
-from dhallmark.errors import UsageError
-from dhallmark.gitops.tree import ROOT, Keep, TreeChange, update_tree
+from dhallmark.config.gitops import Follower
+from dhallmark.gitops.tree import ROOT, Keep
 from dhallmark.package.model import Artifact
 
 if TYPE_CHECKING:
+    from dhallmark.config.model import Config
     from dhallmark.config.policy import Policy
+    from dhallmark.gitops.write.deployment import Deployment
+    from dhallmark.gitops.write.model import Trust
     from dhallmark.verify.trust import TrustRoot
 
 SCHEMA = "dhallmark.dev/gitops-write/v1"
+TRUSTED_ROOT = "trusted_root.json"
+"""Where a release leaves the trust root that it was verified with."""
 
 
 def write(
     *,
     to: Path,
-    build: Path = Path("build"),
+    config: ConfigFile = Path("dhallmark.yaml"),
+    build: BuildFolder = Path("build"),
     policy: Path | None = None,
     trusted_root: Path | None = None,
+    consumer: Annotated[tuple[Follower, ...], Parameter(negative="")] = (),
+    diff: Annotated[bool, Parameter(negative="")] = False,
 ) -> Result:
-    """Write the deploy tree: `environments/<env>/` with each chart and its attestation.
+    """Write the deploy tree, and what the consumers of the release need to check it.
 
-    Only files that an attestation in the tree names are replaced or removed. Signing again makes new bundles; with
-    --trusted-root and --policy an attestation that stands there and still verifies for the same files is kept, so
-    that nothing changes where nothing changed.
+    The deploy tree is `environments/<env>/` with each chart and its attestation; only files that an attestation there
+    names are replaced or removed. Consumers get `consumers/<env>/<consumer>/`: objects that stand in the repository
+    already, in whatever file, are changed there, with comments and order kept. `docs/<env>/` says who may sign, who
+    checks what, and how that is changed. What a consumer does not check is printed. A second run changes nothing.
 
     Parameters
     ----------
     to
         The working tree of the deploy repository.
-    build
-        The build directory.
     policy
-        The policy file that an attestation in the tree must still fulfil to be kept.
+        The policy file. That of the configuration otherwise.
     trusted_root
-        The Sigstore trusted_root.json that it must still verify with.
+        The Sigstore trusted_root.json. That of `gitops.trustedRoot`, of the release or of `signing.trustConfig`
+        otherwise.
+    consumer
+        Whom to set up, instead of `gitops.consumers` of the configuration; may be given several times.
+    diff
+        Write nothing, and print what would change as a patch for `git apply`.
     """
-    if (policy is None) != (trusted_root is None):
-        raise UsageError("--policy and --trusted-root belong together", hint="give both or none")
-    keep = None
-    if policy is not None and trusted_root is not None:
-        from dhallmark.config.load import load_policy
-        from dhallmark.verify.trust import TrustRoot
+    from dhallmark.config.load import load_config, load_policy
+    from dhallmark.gitops.write.deployment import Basis, plan_deployment
 
-        keep = still_verifies(load_policy(policy), TrustRoot.load(trusted_root))
-    change = update_tree(build, to, keep=keep)
-    return Result(data=to_json(change, to), text=to_text(change, to))
+    settings = load_config(config)
+    if consumer:
+        chosen = settings.gitops.model_copy(update={"consumers": tuple(dict.fromkeys(consumer))})
+        settings = settings.model_copy(update={"gitops": chosen})
+    path = policy or config.parent / settings.policy
+    rules = load_policy(path)
+    trust = consumers_trust(settings, root=config.parent, build=build, given=trusted_root)
+    deployment = plan_deployment(
+        Basis(config=settings, policy=rules, policy_file=path.read_bytes(), trust=trust),
+        build=build,
+        to=to,
+        keep=still_verifies(rules, trust),
+    )
+    if not diff:
+        deployment.apply()
+    return Result(data=to_json(deployment, diff=diff), text=deployment.patch() if diff else to_text(deployment))
 
 
-def still_verifies(policy: Policy, trust: TrustRoot) -> Keep:
-    """A function that says whether a bundle verifies, and the policy admits it as provenance."""
+def consumers_trust(config: Config, *, root: Path, build: Path, given: Path | None = None) -> Trust:
+    """The trust root that consumers are to believe; `root` is the configuration's folder. Raises FormatError."""
+    from dhallmark.cli.trust import trust_root
+    from dhallmark.gitops.write.model import Trust
+    from dhallmark.verify.trust import TrustRoot
+
+    named = root / config.gitops.trusted_root if config.gitops.trusted_root else None
+    left = build / TRUSTED_ROOT if (build / TRUSTED_ROOT).is_file() else None
+    path = given or named or left
+    if path is not None:
+        TrustRoot.load(path)  # What is wrong with the file is told with its name.
+        # Whoever names one in the configuration wants consumers to be told, be it the public instance's.
+        return Trust.of(path.read_bytes(), named=True if path == named else None)
+    if config.signing.trust_config is not None:
+        return Trust.of(trust_root(config, root=root))
+    return Trust.of(None)
+
+
+def still_verifies(policy: Policy, trust: Trust) -> Keep | None:
+    """A function that says whether a bundle verifies, and the policy admits it as provenance; None without a trust
+    root, where nothing can vouch for one."""
+    if trust.text is None:
+        return None
+    from dhallmark.verify.trust import TrustRoot
+
+    return _keep(policy, TrustRoot.parse(trust.text.encode()))
+
+
+def _keep(policy: Policy, trust: TrustRoot) -> Keep:
     from dhallmark.verdict import Outcome, Verdict
     from dhallmark.verify.claims import Signed, claim_of
     from dhallmark.verify.policy import PolicyJudge
@@ -70,26 +121,40 @@ def still_verifies(policy: Policy, trust: TrustRoot) -> Keep:
     return keep
 
 
-def to_json(change: TreeChange, to: Path) -> dict[str, object]:
+def to_json(deployment: Deployment, *, diff: bool = False) -> dict[str, object]:
     """What `--output json` prints."""
-    return {
+    change = deployment.tree.change
+    files = deployment.files
+    body: dict[str, object] = {
         "schema": SCHEMA,
-        "destination": str(to),
-        "written": list(change.written),
-        "removed": list(change.removed),
-        "unchanged": change.unchanged,
+        "destination": str(deployment.to),
+        "written": [one.path for one in files if one.after is not None],
+        "removed": [one.path for one in files if one.after is None],
+        "unchanged": change.unchanged + deployment.consumers.placed.unchanged,
         "foreign": list(change.foreign),
         "otherEnvironments": list(change.other_environments),
+        "adopted": list(deployment.consumers.placed.adopted),
+        "notExpressed": [limit.to_json() for limit in deployment.consumers.limits],
     }
+    return body | ({"patch": deployment.patch()} if diff else {})
 
 
-def to_text(change: TreeChange, to: Path) -> str:
+def to_text(deployment: Deployment) -> str:
     """What `--output text` prints."""
-    lines = [f"{to}: {len(change.written)} written, {len(change.removed)} removed, {change.unchanged} unchanged"]
-    lines += [f"  + {name}" for name in change.written]
-    lines += [f"  - {name}" for name in change.removed]
+    change, files = deployment.tree.change, deployment.files
+    written = [one.path for one in files if one.after is not None]
+    removed = [one.path for one in files if one.after is None]
+    unchanged = change.unchanged + deployment.consumers.placed.unchanged
+    lines = [f"{deployment.to}: {len(written)} written, {len(removed)} removed, {unchanged} unchanged"]
+    lines += [f"  + {name}" for name in written]
+    lines += [f"  - {name}" for name in removed]
     lines += [
         f"  ! {name}: not dhallmark's, left as it is; Helm deploys what stands in a chart" for name in change.foreign
     ]
     lines += [f"  ? {ROOT}/{name}: no part of this release, left as it is" for name in change.other_environments]
+    lines += [
+        f"  = {name}: changed where it stands; that it is applied is yours"
+        for name in deployment.consumers.placed.adopted
+    ]
+    lines += dict.fromkeys(str(limit) for limit in deployment.consumers.limits)
     return "\n".join(lines)

@@ -17,7 +17,7 @@ import anyio
 from cyclopts import Parameter
 
 from dhallmark import strictjson
-from dhallmark.cli.gitops import still_verifies
+from dhallmark.cli.gitops import TRUSTED_ROOT, consumers_trust, still_verifies
 from dhallmark.cli.options import (
     SIGNING,
     AllowDirty,
@@ -41,7 +41,7 @@ from dhallmark.consumer import Target
 from dhallmark.digest import Digest
 from dhallmark.errors import ExitCode, VerdictError
 from dhallmark.files import write_atomic
-from dhallmark.gitops.tree import TreeChange, update_tree
+from dhallmark.gitops.write.deployment import Basis, Deployment, plan_deployment
 from dhallmark.identity import Signatory
 from dhallmark.oci.client import Registry
 from dhallmark.oci.concurrently import concurrently
@@ -61,9 +61,6 @@ from dhallmark.steps.run import run_step
 from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.trust import TrustRoot
-
-TRUSTED_ROOT = "trusted_root.json"
-"""Where a release leaves the trust root that it was verified with, for whoever checks it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +164,15 @@ def _finish(
     publish(phase="promote")
     publication = Publication.parse((run.build / PUBLISHED).read_bytes(), file=str(run.build / PUBLISHED))
     verified = anyio.run(_verify, run, publication, trust)
-    change = _write_tree(run, deploy, trust) if deploy is not None else None
+    deployment = _write_deployment(run, deploy) if deploy is not None else None
     report = Report(
         project=settings.project,
         version=settings.version,
         revision=attested.source.revision,
         artifacts=verified,
         controls=findings,
-        tree=_changed(change),
-        foreign=change.foreign if change is not None else (),
+        tree=_changed(deployment),
+        foreign=deployment.tree.change.foreign if deployment is not None else (),
         checks=check_commands(
             publication.artifacts,
             identity=signed.identity,
@@ -264,13 +261,16 @@ async def _controls(run: _Release) -> tuple[ControlLine, ...]:
     return control_lines(report)
 
 
-def _write_tree(run: _Release, deploy: Path, trust: TrustRoot) -> TreeChange:
+def _write_deployment(run: _Release, deploy: Path) -> Deployment:
     listener = progress()
-    listener.start("deploy tree")
-    change = update_tree(run.build, deploy, keep=still_verifies(run.policy, trust))
-    listener.done("deploy tree", summary=f"{len(change.written)} written, {len(change.removed)} removed")
-    return change
+    listener.start("deploy repository")
+    trust = consumers_trust(run.config, root=run.root, build=run.build)
+    basis = Basis(config=run.config, policy=run.policy, policy_file=run.policy_file.read_bytes(), trust=trust)
+    deployment = plan_deployment(basis, build=run.build, to=deploy, keep=still_verifies(run.policy, trust))
+    deployment.apply()
+    listener.done("deploy repository", summary=f"{len(deployment.files)} files changed")
+    return deployment
 
 
-def _changed(change: TreeChange | None) -> tuple[str, ...] | None:
-    return None if change is None else tuple(sorted((*change.written, *change.removed)))
+def _changed(deployment: Deployment | None) -> tuple[str, ...] | None:
+    return None if deployment is None else tuple(sorted(one.path for one in deployment.files))

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dhallmark.config.base import Model, Name, RelativePath, Repository, Version
+from dhallmark.config.gitops import GitOps
 
-__all__ = ["Application", "Config", "Model", "Name", "Publish", "RelativePath", "Repository", "Version"]
+__all__ = ["Application", "Config", "GitOps", "Model", "Name", "Publish", "RelativePath", "Repository", "Version"]
 
 
 class Source(Model):
@@ -106,6 +107,8 @@ class Config(Model):
     """Where artifacts go."""
     signing: Signing = Signing()
     """How statements are signed."""
+    gitops: GitOps = GitOps()
+    """Who follows the release in the clusters."""
     policy: RelativePath
     """The policy file: who may sign what, and what a consumer must check."""
 

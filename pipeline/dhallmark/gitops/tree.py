@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -59,11 +59,21 @@ def write_tree(build: Path, destination: Path) -> list[Path]:
 
 
 def update_tree(build: Path, destination: Path, *, keep: Keep | None = None) -> TreeChange:
-    """Write the deploy tree of the signed release in `build` into the folder `destination`.
+    """Write the deploy tree of the signed release in `build` into the folder `destination`: `plan_tree`, applied.
 
-    Each environment is swapped in as a whole, or not at all. Signing again makes other bundles of the same statement:
-    an attestation that stands there about the very same subjects stays where `keep` says that it still verifies, so
-    that a release without a change changes no byte. Without `keep`, nothing vouches for it and the new one is written.
+    Each environment is swapped in as a whole, or not at all.
+    """
+    plan = plan_tree(build, destination, keep=keep)
+    plan.apply()
+    return plan.change
+
+
+def plan_tree(build: Path, destination: Path, *, keep: Keep | None = None) -> TreePlan:
+    """What has to change in the folder `destination` for the signed release in `build`. Nothing is written.
+
+    Signing again makes other bundles of the same statement: an attestation that stands there about the very same
+    subjects stays where `keep` says that it still verifies, so that a release without a change changes no byte. Without
+    `keep`, nothing vouches for it and the new one is written.
 
     Raises InputError for a build that is not signed, a file in the way that dhallmark did not write, or a symlink;
     FormatError for an archive that is not the one recorded; OSError.
@@ -73,31 +83,13 @@ def update_tree(build: Path, destination: Path, *, keep: Keep | None = None) -> 
         environment: _environment(build, artifacts.in_environment(environment), destination, keep=keep)
         for environment in artifacts.environments
     }
-    # Everything is checked before anything is written.
-    before = {environment: _Before.read(destination, environment) for environment in wanted}
+    parts = []
     for environment, files in wanted.items():
-        before[environment].refuse_collisions(files)
-    written: list[str] = []
-    removed: list[str] = []
-    foreign: list[str] = []
-    unchanged = 0
-    for environment, files in wanted.items():
-        there = before[environment]
-        new = sorted(name for name, content in files.items() if there.files.get(name) != content)
-        gone = sorted(there.owned - files.keys())
-        if new or gone:
-            there.swap(files, gone)
-        written += new
-        removed += gone
-        unchanged += len(files) - len(new)
-        foreign += sorted(there.files.keys() - files.keys() - there.owned)
-    return TreeChange(
-        written=tuple(written),
-        removed=tuple(removed),
-        unchanged=unchanged,
-        foreign=tuple(foreign),
-        other_environments=_others(destination, wanted),
-    )
+        before = _Before.read(destination, environment)
+        before.refuse_collisions(files)
+        new = sorted(name for name, content in files.items() if before.files.get(name) != content)
+        parts.append(_Part(before=before, wanted=files, new=new, gone=sorted(before.owned - files.keys())))
+    return TreePlan(parts=tuple(parts), others=_others(destination, wanted))
 
 
 def _load(build: Path) -> Artifacts:
@@ -232,7 +224,7 @@ class _Before:
                     hint="move it out of the environment's folder, or choose another destination",
                 )
 
-    def swap(self, wanted: Mapping[str, bytes], gone: list[str]) -> None:
+    def swap(self, wanted: Mapping[str, bytes], gone: Sequence[str]) -> None:
         """Put the new environment in the old one's place, with all files that are not dhallmark's."""
         prefix = self.folder.relative_to(self.destination).as_posix() + "/"
         with directory_atomic(self.folder) as new:
@@ -265,3 +257,51 @@ def _others(destination: Path, wanted: Mapping[str, object]) -> tuple[str, ...]:
                 if entry.is_dir() and entry.name not in wanted and not entry.name.startswith(".")
             )
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One environment of a plan."""
+
+    before: _Before
+    wanted: Mapping[str, bytes]
+    new: Sequence[str]
+    """Files that are new or change."""
+    gone: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreePlan:
+    """What has to change in a deploy tree. Everything was checked; nothing is written yet."""
+
+    parts: tuple[_Part, ...]
+    others: tuple[str, ...]
+
+    @property
+    def change(self) -> TreeChange:
+        """What `apply` does."""
+        return TreeChange(
+            written=tuple(name for part in self.parts for name in part.new),
+            removed=tuple(name for part in self.parts for name in part.gone),
+            unchanged=sum(len(part.wanted) - len(part.new) for part in self.parts),
+            foreign=tuple(
+                name
+                for part in self.parts
+                for name in sorted(part.before.files.keys() - part.wanted.keys() - part.before.owned)
+            ),
+            other_environments=self.others,
+        )
+
+    def files(self) -> Iterator[tuple[str, bytes | None, bytes | None]]:
+        """Each file that changes: its path, what it holds before and after; None where it is not there."""
+        for part in self.parts:
+            for name in part.new:
+                yield name, part.before.files.get(name), part.wanted[name]
+            for name in part.gone:
+                yield name, part.before.files[name], None
+
+    def apply(self) -> None:
+        """Swap in each environment that changes. Raises OSError."""
+        for part in self.parts:
+            if part.new or part.gone:
+                part.before.swap(part.wanted, part.gone)

@@ -284,9 +284,10 @@ class Dhallmark:
         build: PublishedBuild,
         config: ConfigPath = "dhallmark.yaml",
         tree: Tree = None,
-    ) -> Annotated[dagger.Directory, Doc("environments/<env>/Chart.yaml, attestation.json, charts/…")]:
-        """Write the deploy tree."""
-        return steps.gitops(await self._project(source, config), build, tree=tree)
+        trusted_root: OptionalTrustedRoot = None,
+    ) -> Annotated[dagger.Directory, Doc("environments/<env>/…, consumers/<env>/…, docs/<env>/…")]:
+        """Write the deploy tree, and what Flux and other consumers need to check it."""
+        return steps.gitops(await self._project(source, config), build, tree=tree, trusted_root=trusted_root)
 
     @fresh
     async def verify(

@@ -123,7 +123,7 @@ async def release(
     table = steps.report(project, build)
     return Released(
         build_directory=table.directory(BUILD),
-        deploy_tree=await steps.gitops(project, build, tree=tree).sync(),
+        deploy_tree=await steps.gitops(project, build, tree=tree, trusted_root=trust.trusted_root).sync(),
         trusted_root=trust.trusted_root,
         table=await table.stdout(),
     )

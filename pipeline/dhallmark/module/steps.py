@@ -163,11 +163,21 @@ def publish(
     return job.run(arguments, fresh=True).directory(BUILD)
 
 
-def gitops(project: Project, build: dagger.Directory, *, tree: dagger.Directory | None) -> dagger.Directory:
-    """`dhallmark gitops write`: the deploy tree, over the one that is there."""
+def gitops(
+    project: Project,
+    build: dagger.Directory,
+    *,
+    tree: dagger.Directory | None,
+    trusted_root: dagger.File | None = None,
+) -> dagger.Directory:
+    """`dhallmark gitops write`: the deploy tree and what consumers need, over what is there."""
     job = project.job(build)
     job = job.directory("/deploy", tree) if tree is not None else job
-    return job.run(["gitops", "write", "--build", BUILD, "--to", "/deploy"]).directory("/deploy")
+    arguments = ["gitops", "write", *project.options(), "--to", "/deploy"]
+    if trusted_root is not None:
+        job = job.file("/trust/trusted_root.json", trusted_root)
+        arguments += ["--trusted-root", "/trust/trusted_root.json"]
+    return job.run(arguments).directory("/deploy")
 
 
 def report(project: Project, build: dagger.Directory) -> dagger.Container:

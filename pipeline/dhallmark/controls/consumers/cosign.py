@@ -19,9 +19,9 @@ from dhallmark.config.policy import Policy
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers.cosign_answers import read_answer
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION
-from dhallmark.gitops.write.matcher import anchored, identities_of, signature_rules, subject_expression
 from dhallmark.controls.consumers.program import ask_version, run_program
 from dhallmark.errors import Error, ToolError
+from dhallmark.gitops.write.matcher import anchored, identities_of, signature_rules, subject_expression
 from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1
 from dhallmark.verdict import Check, Outcome, Verdict

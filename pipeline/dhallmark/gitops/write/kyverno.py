@@ -14,6 +14,8 @@ from typing import Any, Final
 from dhallmark.config.identities import IdentityRule
 from dhallmark.config.policy import Policy, StatementRule
 from dhallmark.gitops.write.matcher import anchored, subject_expression
+from dhallmark.gitops.write.model import Checks
+from dhallmark.gitops.write.wanted import ObjectFile, Wanted
 from dhallmark.statement import COSIGN_SIGN_V1
 
 API_VERSION: Final = "policies.kyverno.io/v1beta1"
@@ -42,10 +44,36 @@ SOURCES: Final = Seen(
     version="v1",
     resource="ocirepositories",
     images="sources",
-    # Without a digest this is no image's name, and the object is refused.
-    extractor="[object.spec.url.replace('oci://', '') + '@' + object.spec.ref.digest]",
+    # By a tag where there is no digest: `verifyDigest` refuses that, in the repositories that are matched.
+    extractor=(
+        "[object.spec.url.replace('oci://', '').lowerAscii() + (has(object.spec.ref) && has(object.spec.ref.digest)"
+        " ? '@' + object.spec.ref.digest : ':latest')]"
+    ),
     operations=("CREATE", "UPDATE"),
 )
+
+
+def admission(checks: Checks, *, folder: str) -> tuple[ObjectFile, ...]:
+    """The policy for Flux's sources of this release. Raises InputError for an identity that it would take too widely.
+
+    It is asked when a source is created or changed, so that none gets into the cluster that follows something else.
+    """
+    checks.require_tight()
+    body = image_policy(
+        checks.policy,
+        name=checks.prefix,
+        seen=SOURCES,
+        globs=[f"{repository}{end}" for repository in checks.repositories for end in ("@*", ":*")],
+        trusted_root=checks.trust.private,
+    )
+    return (
+        ObjectFile(
+            path=f"{folder}/policy.yaml",
+            header=f"What Flux's sources of {checks.environment} must fulfil to get into the cluster. `spec` is set by"
+            "\n`dhallmark gitops write`.",
+            objects=(Wanted(body=body, owned=(("spec",),)),),
+        ),
+    )
 
 
 def image_policy(

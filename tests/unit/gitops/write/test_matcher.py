@@ -10,8 +10,8 @@ from tests.unit.controls.consumers.conftest import ISSUER, SUBJECT
 
 from dhallmark.config.identities import IdentityRule
 from dhallmark.config.policy import Policy
-from dhallmark.gitops.write.matcher import Matcher, anchored, identities_of, one_matcher, signature_rules
 from dhallmark.errors import UsageError
+from dhallmark.gitops.write.matcher import Matcher, anchored, identities_of, one_matcher, signature_rules
 
 
 def rule(**fields: str) -> IdentityRule:
