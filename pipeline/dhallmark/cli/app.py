@@ -134,8 +134,15 @@ def make_app(words: Sequence[str] = ()) -> cyclopts.App:
 def main() -> NoReturn:
     """Entry point of the `dhallmark` script."""
     # A CI job that is cancelled gets SIGTERM: clean up as for Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As what a script starts in the background has it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def run(words: Sequence[str], *, stdout: TextIO | None = None, stderr: TextIO | None = None) -> int:
