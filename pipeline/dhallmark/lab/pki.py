@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 _ORGANISATION = "dhallmark lab"
-_LIFETIME = timedelta(days=365)
+_LIFETIME = timedelta(days=3650)
+"""A lab is kept for as long as somebody uses it, an engine's in its cache: it must not end by itself one day."""
 _BACKDATE = timedelta(hours=1)
 """Clocks of containers and hosts differ; a lab is not the place to find that out."""
 AGE = timedelta(days=60)
@@ -68,7 +69,7 @@ def public_der(key: PrivateKey) -> bytes:
 def fulcio_chain(name: str, *, start: datetime | None = None, issuing_until: datetime | None = None) -> Chain:
     """A root and the intermediate that issues code-signing certificates.
 
-    They are valid for a year from `start`, which is an hour ago where it is not given; the intermediate until
+    They are valid for ten years from `start`, which is an hour ago where it is not given; the intermediate until
     `issuing_until`, where that is.
     """
     root_key = signing_key()
