@@ -98,11 +98,11 @@ def test_the_commands_of_a_guide_work(guide: str, tmp_path: Path, environment: d
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=1200,
         )
     finally:
         for lab in (work / "lab", tmp_path / "lab"):
-            subprocess.run(["dhallmark", "lab", "down", "--dir", lab], env=environment, check=False, timeout=60)
+            subprocess.run(["dhallmark", "lab", "down", "--dir", lab], env=environment, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
     for said in GUIDES[guide]:
         assert said in done.stdout + done.stderr

@@ -121,7 +121,7 @@ class Lab:
         cwd: Path | None = None,
         stdin: str | None = None,
         check: bool = True,
-        timeout: float = 120,
+        timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside the lab's network. `env` adds to `environment`; `timeout` is in seconds.
 

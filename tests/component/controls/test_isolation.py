@@ -27,7 +27,7 @@ from dhallmark.reasons import Reason
 pytestmark = pytest.mark.component
 
 MIB = 1024 * 1024
-SMALL = Limits(seconds=20, memory=300 * MIB, scratch=16 * MIB, tasks=64)
+SMALL = Limits(seconds=120, memory=300 * MIB, scratch=16 * MIB, tasks=64)
 MakeCase = Callable[..., Path]
 PretendCosign = Callable[[str], None]
 
@@ -116,7 +116,8 @@ def test_a_consumer_that_takes_too_much_is_killed_and_nothing_of_it_is_left(
     assert judgement.reason is Reason.CONSUMER_LIMIT, judgement
     assert said in judgement.detail
     assert not set(ASKED) & set(judgement.answers)
-    assert time.monotonic() - started < limits.seconds + 10
+    # Well before the thousand seconds of the program, or what the keeper would be given up after.
+    assert time.monotonic() - started < limits.seconds + 60
     assert left_of(tmp_path) == []
 
 
@@ -226,7 +227,7 @@ def test_nothing_goes_on_when_whoever_asked_is_killed(
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

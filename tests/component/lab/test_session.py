@@ -52,7 +52,7 @@ def namespaces() -> set[str]:
     return found
 
 
-def eventually(condition: object, *, within: float = 5.0) -> bool:
+def eventually(condition: object, *, within: float = 60.0) -> bool:
     assert callable(condition)
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -83,8 +83,9 @@ def test_it_starts_and_stops_in_seconds_and_leaves_nothing(tmp_path: Path, capsy
     stopped = time.monotonic() - stopping
     with capsys.disabled():
         sys.stdout.write(f"\n  a new lab: ready after {ready:.2f} s, stopped after {stopped:.2f} s\n")
-    assert ready < 10
-    assert stopped < 5
+    # About one and half a second; a machine that does ten other things at once takes its time.
+    assert ready < 30
+    assert stopped < 15
     assert processes(directory) == set()
     assert network not in namespaces()
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()

@@ -10,6 +10,7 @@ import http.server
 import importlib.util
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -55,9 +56,12 @@ def _tool(name: str) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nothing listens on, and that no connection is given by chance while a registry starts."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no free port")
 
 
 @contextlib.contextmanager
@@ -83,7 +87,8 @@ def _serving(kind: str, folder: Path, *, auth: str = "", tls: tuple[Path, Path] 
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        for _ in range(200):
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=1):
                     break

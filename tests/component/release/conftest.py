@@ -74,7 +74,7 @@ class Project:
             cwd=self.folder,
             env={**(self.job() if environment is None else environment), "PYTHONPATH": pipeline},
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def release(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -138,14 +138,14 @@ def test_a_slow_service_costs_no_more_than_the_time_limit(drip: bool) -> None:  
             request.wfile.write(b"HTTP/1.1 200 OK\r\n")
             while not done.wait(0.1):
                 request.wfile.write(b"X: y\r\n")
-        done.wait(5)
+        done.wait(60)
         return None
 
     start = time.monotonic()
     try:
         with service(answer) as url, pytest.raises(SigningError, match=r"did not answer within 0\.5 s"):
             fetch(url, timeout=0.5)
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 30
     finally:
         done.set()
 

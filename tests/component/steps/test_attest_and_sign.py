@@ -363,7 +363,7 @@ def test_a_service_that_is_away_leaves_nothing_and_the_next_run_recovers(
     try:
         started = time.monotonic()
         done = packaged.sign("--token-env", "ID_TOKEN", env={"ID_TOKEN": token})
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 90
     finally:
         packaged.lab.start_service(service)
     assert done.returncode == 6

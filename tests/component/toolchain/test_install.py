@@ -33,9 +33,12 @@ def test_second_run_is_instant_and_silent(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "registry" in first.stderr
     before = results(tmp_path)
-    started = time.monotonic()
+    before_it = os.times()
     second = install(tmp_path)
-    assert time.monotonic() - started < 1
+    after_it = os.times()
+    # Of the processor's time: what else the machine does is no matter.
+    spent = after_it.children_user + after_it.children_system
+    assert spent - before_it.children_user - before_it.children_system < 1
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert results(tmp_path) == before
     program = before[0] / "bin" / "registry"
@@ -63,13 +66,13 @@ def test_run_that_is_ended_leaves_nothing_that_counts(tmp_path: Path, number: si
     cache, caught = tmp_path / "cache", tmp_path / "caught"
     env = {**environment(cache), "PATH": f"{go.parent}:{os.environ['PATH']}", "CAUGHT": str(caught)}
     with subprocess.Popen(INSTALL, env=env, stderr=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not caught.exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         builder = int(Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()[0])
         run.send_signal(number)
-        assert run.wait(timeout=30) != 0
+        assert run.wait(timeout=120) != 0
     left = results(cache)
     if number == signal.SIGTERM:
         assert left == []

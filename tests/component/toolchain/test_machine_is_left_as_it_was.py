@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLCHAIN = ROOT / "ci" / "toolchain"
-SECONDS = 120
+SECONDS = 600
 
 pytestmark = [
     pytest.mark.component,

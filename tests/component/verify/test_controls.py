@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +16,7 @@ import pytest
 
 import dhallmark
 from dhallmark.control import Control, Group
-from dhallmark.controls.case import MUTANT, read_index, write_index
+from dhallmark.controls.case import read_index, write_index
 from dhallmark.controls.catalogue import CONTROLS, select
 from dhallmark.controls.consumers import BUILT_IN
 from dhallmark.controls.limits import Limits
@@ -147,18 +144,29 @@ def test_flux_is_asked_as_the_user_has_set_it_up(
     assert finding["before"].get("reason") == ("identity.subject-mismatch" if status else None)
 
 
+UNTIL_ASKED = """\
+#!{python} -ISs
+# The registry, killed when the mutant is asked for.
+import subprocess, sys
+words = [word for word in sys.argv[1:] if word != "--quiet"]
+registry = subprocess.Popen([{registry!r}, *words], stderr=subprocess.PIPE)
+for line in registry.stderr:
+    if b" /v2/mutant/" in line and b" PUT " not in line:
+        registry.kill()
+        break
+registry.wait()
+"""
+
+
 def test_an_outage_in_the_middle_of_a_run_is_no_refusal(prepared: Path, tmp_path: Path) -> None:
     """The registry is killed while the mutant is being asked for: nothing that comes after it counts."""
-    marker = tmp_path / "marker"
-    marker.mkdir()
-    killed = threading.Event()
-    killer = threading.Thread(target=kill_registry_of, args=(marker, killed))
-    killer.start()
-    # The listing never comes, for the five seconds that dhallmark waits for it.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = UNTIL_ASKED.format(python=Path(sys.executable).resolve(), registry=str(shutil.which("registry")))
+    (programs / "registry").write_text(program)
+    (programs / "registry").chmod(0o755)
     arguments = (f"--prepared={prepared}", "--case=R9-never", "--consumer=dhallmark", "--output=json")
-    done = command(*arguments, home=tmp_path, path=str(marker))
-    killer.join(timeout=30)
-    assert killed.is_set()
+    done = command(*arguments, home=tmp_path, path=str(programs))
     assert done.returncode == 3, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["outcome"] == "indeterminate"
@@ -166,27 +174,6 @@ def test_an_outage_in_the_middle_of_a_run_is_no_refusal(prepared: Path, tmp_path
     assert finding["status"] == "indeterminate"
     assert finding["before"]["outcome"] == "accepted"
     assert finding["after"]["reason"] == "registry.unavailable"
-
-
-def kill_registry_of(marker: Path, killed: threading.Event) -> None:
-    """Kill the registry of the run with `marker` on its PATH, once its consumer has come to the mutant."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        registry, asked = None, False
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if bytes(marker) not in (folder / "environ").read_bytes():
-                    continue
-                if b"--addr=" in (folder / "cmdline").read_bytes():
-                    registry = int(folder.name)
-                asked = asked or (folder / "cwd").readlink().name == f"{MUTANT}-directory"
-            except OSError:
-                continue
-        if registry is not None and asked:
-            os.kill(registry, signal.SIGKILL)
-            killed.set()
-            return
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("consumer", ["dhallmark", "cosign"])

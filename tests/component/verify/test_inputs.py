@@ -147,7 +147,7 @@ def offline(directory: Path, release: Release, words: Sequence[str]) -> subproce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -197,7 +197,7 @@ async def test_a_referrers_call_that_fails_is_never_an_empty_listing(server: Ser
             listing = await registry.referrers("web", SUBJECT)
             assert not listing.complete
             assert listing.problem
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         with pytest.raises(RegistryError) as caught:
             await registry.bundles("web", SUBJECT)
         assert "s3cret-word" not in f"{caught.value} {caught.value.url}"

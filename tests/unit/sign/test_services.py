@@ -79,13 +79,13 @@ def test_a_service_that_never_answers_is_given_up(wrapper: type, call: str, mess
     released = threading.Event()
 
     def hang(_: BaseHTTPRequestHandler, __: int) -> None:
-        released.wait(10)
+        released.wait(60)
 
     with server(hang) as (url, seen):
         started = time.monotonic()
         with pytest.raises(SigningError, match=message) as caught:
             getattr(wrapper(Client(url), 0.3), call)({})
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         released.set()
     assert len(seen) == 1, "what was sent and not answered is not sent again"
     assert url in caught.value.message
@@ -134,13 +134,13 @@ def test_an_explicit_limit_of_a_request_stands() -> None:
     released = threading.Event()
 
     def hang(_: BaseHTTPRequestHandler, __: int) -> None:
-        released.wait(10)
+        released.wait(60)
 
     with server(hang) as (url, _):
         started = time.monotonic()
         with pytest.raises(requests.Timeout):
             session.post(url, timeout=0.3)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         released.set()
 
 

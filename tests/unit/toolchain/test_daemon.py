@@ -48,7 +48,7 @@ def test_daemon_that_is_never_ready_is_an_error_and_gone(daemon: Daemon) -> None
     with pytest.raises(ToolchainError, match="was not ready in 0 s"):
         daemon.start(["sleep", "60"], ready=lambda: False, seconds=0.2, env=ENV)
     assert daemon.pid() is None
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_process_that_took_over_the_id_is_not_ours(daemon: Daemon, tmp_path: Path) -> None:
