@@ -33,28 +33,43 @@ _BUILD = Path("build/image")
 
 def lock(
     *,
-    tools: Tools,
+    tools: Annotated[
+        Path | None,
+        Parameter(help="Folder with the programs to put in. Without, only Debian's packages are locked anew."),
+    ] = None,
     lock: LockFile = _LOCK,
     tool: Annotated[
         tuple[str, ...], Parameter(help="A program of that folder to put in, as NAME=VERSION.", negative=())
     ] = (),
-    suite: Annotated[str, Parameter(help="Debian's code name.")] = "trixie",
-    architecture: Annotated[str, Parameter(help="Debian's name of the architecture.")] = "amd64",
-    python_version: Annotated[str, Parameter(help="The Python version of that Debian release.")] = "3.13",
+    suite: Annotated[str | None, Parameter(help="Debian's code name; trixie if nothing is said.")] = None,
+    architecture: Annotated[
+        str | None, Parameter(help="Debian's name of the architecture; amd64 if nothing is said.")
+    ] = None,
+    python_version: Annotated[
+        str | None, Parameter(help="The Python version of that Debian release; 3.13 if nothing is said.")
+    ] = None,
     mirror: Mirrors = (),
 ) -> Result:
     """Lock the packages that the image is made of, as the Debian archive has them now."""
-    from dhallmark.image.build import make_lock
-    from dhallmark.image.lock import save_lock
+    from dhallmark.image.build import lock_debian, make_lock
+    from dhallmark.image.lock import load_lock, save_lock
 
-    programs = {name: (tools / name, version) for name, version in _pairs(tool, "--tool NAME=VERSION")}
-    made = make_lock(
-        suite=suite,
-        architecture=architecture,
-        python_version=python_version,
-        tools=programs,
-        mirrors=_mirrors(mirror),
-    )
+    named = _pairs(tool, "--tool NAME=VERSION")
+    if tools is None and (named or suite or architecture or python_version):
+        raise UsageError(
+            "a new lock needs the folder with its programs",
+            hint="give --tools; without it, and with no option about what is locked, Debian's packages are locked anew",
+        )
+    if tools is None:
+        made = lock_debian(load_lock(lock), mirrors=_mirrors(mirror))
+    else:
+        made = make_lock(
+            suite=suite or "trixie",
+            architecture=architecture or "amd64",
+            python_version=python_version or "3.13",
+            tools={name: (tools / name, version) for name, version in named},
+            mirrors=_mirrors(mirror),
+        )
     changed = save_lock(made, lock)
     text = f"{lock}: {len(made.packages)} packages, {'changed' if changed else 'as before'}"
     data = {"schema": "dhallmark.dev/image-locked/v1", "lock": str(lock), "changed": changed,
@@ -70,33 +85,43 @@ def fetch(
     inputs: Annotated[Path, Parameter(help="Folder to fetch into.")] = _BUILD / "inputs",
     cache: Annotated[Path | None, Parameter(help="Folder that keeps Debian packages between calls.")] = None,
     mirror: Mirrors = (),
+    relock: Annotated[
+        bool, Parameter(help="Where the mirrors no longer have a locked version, lock what they have now.", negative="")
+    ] = False,
 ) -> Result:
     """Fetch what the image is made of, each file checked against its hash. Needs the network, and hatchling."""
     from dhallmark.image import build as image
     from dhallmark.image.lock import load_lock
 
-    anyio.run(
+    locked = load_lock(lock)
+    fetched = anyio.run(
         partial(
             image.fetch,
-            load_lock(lock),
+            locked,
             mirrors=_mirrors(mirror),
             requirements=requirements,
             source=source,
             destination=inputs,
             cache=cache,
+            relock=relock,
         )
     )
     names = sorted(path.name for path in inputs.rglob("*") if path.is_file())
     return Result(
-        data={"schema": "dhallmark.dev/image-inputs/v1", "inputs": str(inputs), "files": names},
-        text=f"{inputs}: {len(names)} files",
+        data={
+            "schema": "dhallmark.dev/image-inputs/v1",
+            "inputs": str(inputs),
+            "files": names,
+            "relocked": fetched != locked,
+        },
+        text=f"{inputs}: {len(names)} files" + (", locked anew" if fetched != locked else ""),
     )
 
 
 def build(
     *,
     tools: Tools,
-    lock: LockFile = _LOCK,
+    lock: Annotated[Path | None, Parameter(help="The lock of the image. What `image fetch` used otherwise.")] = None,
     requirements: Requirements = _REQUIREMENTS,
     inputs: Annotated[Path, Parameter(help="The folder that `image fetch` filled.")] = _BUILD / "inputs",
     to: Annotated[Path, Parameter(help="Folder for image.tar, sbom.spdx.json and digest.")] = _BUILD / "out",
@@ -108,9 +133,16 @@ def build(
     from dhallmark.image import build as image
     from dhallmark.image.lock import load_lock
 
+    if lock is None and not (inputs / image.LOCK).is_file():
+        raise UsageError(f"no lock in {inputs}", hint="run: dhallmark image fetch")
     extra = ca_bundle.read_bytes() if ca_bundle else None
     built = image.build(
-        load_lock(lock), inputs=inputs, requirements=requirements, tools=tools, destination=to, ca_bundle=extra
+        load_lock(lock or inputs / image.LOCK),
+        inputs=inputs,
+        requirements=requirements,
+        tools=tools,
+        destination=to,
+        ca_bundle=extra,
     )
     return Result(
         data={

@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 
 from dhallmark.digest import Digest
-from dhallmark.errors import FormatError, UnavailableError, UsageError
+from dhallmark.errors import FormatError, ToolError, UnavailableError, UsageError
 from dhallmark.files import write_atomic
 from dhallmark.image.lock import DebianPackage
 from dhallmark.image.process import run
@@ -28,6 +28,8 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _HELPER = Path("/usr/lib/apt/apt-helper")
 _PARALLEL = 4
 """Downloads at a time: a mirror's patience is the limit, not this machine."""
+_GONE = re.compile(r"^E: Failed to fetch \S+ +(404|410|File not found)\b", re.MULTILINE)
+"""How apt says that a mirror answered, and does not have the file."""
 _URI_LINE = re.compile(r"^'(?P<url>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$")
 
 
@@ -82,10 +84,11 @@ def resolve(wanted: Sequence[str], *, suite: str, architecture: str, mirrors: Ma
 
 async def fetch(
     packages: Sequence[DebianPackage], *, mirrors: Mapping[str, str], destination: Path, cache: Path | None = None
-) -> None:
+) -> tuple[DebianPackage, ...]:
     """Download `packages` into `destination`, each checked against its hash. Files that fit are not fetched again.
 
-    `cache` is a folder that keeps them for other destinations; what it holds is checked like any other file.
+    Returns those that their mirrors do not have, sorted by name: Debian keeps the newest version of a package only.
+    `cache` is a folder that keeps files for other destinations; what it holds is checked like any other file.
     Raises UsageError where a mirror is missing, ToolError or UnavailableError where a download fails.
     """
     missing = sorted({package.archive for package in packages} - set(mirrors))
@@ -93,35 +96,56 @@ async def fetch(
         raise UsageError(f"no mirror of: {', '.join(missing)}", hint=f"give one: --mirror {missing[0]}=URL")
     await anyio.Path(destination).mkdir(parents=True, exist_ok=True)
     limit = anyio.CapacityLimiter(_PARALLEL)
+    gone: list[DebianPackage] = []
+
+    async def fetch_one(package: DebianPackage) -> None:
+        one = partial(
+            _fetch_one, package, mirrors[package.archive], destination / package.file, cache=cache or destination
+        )
+        if not await to_thread.run_sync(one, limiter=limit):
+            gone.append(package)
+
     async with anyio.create_task_group() as group:
         for package in packages:
-            one = partial(
-                _fetch_one, package, mirrors[package.archive], destination / package.file, cache=cache or destination
-            )
-            group.start_soon(partial(to_thread.run_sync, one, limiter=limit))
+            group.start_soon(fetch_one, package)
+    return tuple(sorted(gone, key=lambda package: package.name))
 
 
-def _fetch_one(package: DebianPackage, mirror: str, target: Path, *, cache: Path) -> None:
+def _fetch_one(package: DebianPackage, mirror: str, target: Path, *, cache: Path) -> bool:
+    """Bring one package to `target`. False where the mirror answers, and does not have it."""
     for known in (target, cache / target.name):
         if known.is_file() and Digest.of_file(known).hex == package.sha256:
             if known != target:
                 write_atomic(target, known.read_bytes())
-            return
+            return True
     part = target.with_name(f".{target.name}.part")
     url = f"{mirror.rstrip('/')}/{package.path}"
+    what = f"fetching {package.name} {package.version}"
     try:
         run(
             # As the user who asks: apt's own download user cannot write here.
             [str(_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(part), f"SHA256:{package.sha256}"],
-            what=f"fetching {package.name} {package.version}",
+            what=what,
         )
         if Digest.of_file(part).hex != package.sha256:
             raise UnavailableError(f"{package.file}: the mirror sent other bytes than the lock names")
         if cache != target.parent:
             write_atomic(cache / target.name, part.read_bytes())
         part.replace(target)
+    except ToolError as error:
+        if _GONE.search(error.stderr):
+            return False
+        # apt's last line says no more than that something failed.
+        said = next((line.removeprefix("E: ") for line in error.stderr.splitlines() if line.startswith("E: ")), "")
+        raise ToolError(
+            f"{what}: {said}" if said else error.message,
+            command=error.command,
+            status=error.status,
+            stderr=error.stderr,
+        ) from None
     finally:
         part.unlink(missing_ok=True)
+    return True
 
 
 def _private_apt(root: Path, sources: str, architecture: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ from anyio import to_thread
 
 from dhallmark import files
 from dhallmark.digest import Digest
-from dhallmark.errors import FormatError, UsageError
+from dhallmark.errors import FormatError, UnavailableError, UsageError
 from dhallmark.image import apt, archive, rootfs, wheels
-from dhallmark.image.lock import ImageLock, Python, Tool
+from dhallmark.image.lock import DebianPackage, ImageLock, Python, Tool, save_lock
 from dhallmark.image.sbom import make_sbom
 from dhallmark.image.tree import Slice, Tree
 
@@ -24,6 +24,10 @@ WANTED = ("base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "
 _PLATFORMS = ("manylinux_2_39", "manylinux_2_35", "manylinux_2_34", "manylinux_2_31", "manylinux_2_28",
               "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux_2_12",
               "manylinux2010", "manylinux_2_5", "manylinux1")  # fmt: skip
+LOCK = "lock.json"
+"""Beside what `fetch` brought and what `build` made: the lock that it is of."""
+_NAMED = 3
+"""Packages that an error names."""
 _WHEEL_ARCHITECTURE = {"amd64": "x86_64", "arm64": "aarch64"}
 _ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -74,6 +78,12 @@ def make_lock(
     )
 
 
+def lock_debian(lock: ImageLock, *, mirrors: Mapping[str, str]) -> ImageLock:
+    """`lock` with the versions of its Debian packages that `mirrors` have now; all else stays."""
+    resolution = apt.resolve(lock.wanted, suite=lock.suite, architecture=lock.architecture, mirrors=mirrors)
+    return lock.model_copy(update={"packages": resolution.packages, "epoch": resolution.epoch})
+
+
 async def fetch(
     lock: ImageLock,
     *,
@@ -82,16 +92,31 @@ async def fetch(
     source: Path,
     destination: Path,
     cache: Path | None = None,
-) -> None:
-    """Bring all that `build` needs, but the tools, into the folder `destination`: `debs`, `wheels`, `own`.
+    relock: bool = False,
+) -> ImageLock:
+    """Bring all that `build` needs, but the tools, into the folder `destination`: `debs`, `wheels`, `own`, `lock.json`.
 
+    Returns the lock of what was brought, which is `lock`; with `relock`, where the mirrors no longer have one of its
+    Debian packages, one that was made of what they have now. Without, that is an UnavailableError.
     `cache` keeps Debian packages between calls (pip has a cache of its own).
     """
-    await apt.fetch(lock.packages, mirrors=mirrors, destination=destination / "debs", cache=cache)
+    bring = partial(apt.fetch, mirrors=mirrors, destination=destination / "debs", cache=cache)
+    gone = await bring(lock.packages)
+    if gone and relock:
+        lock = await to_thread.run_sync(partial(lock_debian, lock, mirrors=mirrors))
+        gone = await bring(lock.packages)
+    if gone:
+        raise UnavailableError(
+            f"the mirrors do not have {len(gone)} of {len(lock.packages)} locked packages: {_names(gone)}",
+            hint="Debian keeps the newest version of a package only. Lock what the mirrors have now, by `dhallmark "
+            "image lock` or with --relock; or name a mirror that keeps all versions: --mirror debian=URL",
+        )
+    save_lock(lock, destination / LOCK)
     await to_thread.run_sync(
         partial(wheels.fetch, [requirements], python=lock.python, destination=destination / "wheels")
     )
     await to_thread.run_sync(partial(wheels.build_own, source, destination=destination / "own"))
+    return lock
 
 
 def build(
@@ -103,7 +128,7 @@ def build(
     destination: Path,
     ca_bundle: bytes | None = None,
 ) -> Built:
-    """Write `image.tar` (an OCI archive) and `sbom.spdx.json` into the folder `destination`. No network.
+    """Write `image.tar` (an OCI archive), `sbom.spdx.json`, `digest` and `lock.json` into `destination`. No network.
 
     `inputs` is what `fetch` wrote; `tools` is a folder with the programs that the lock names. Raises FormatError
     where anything differs from the lock.
@@ -134,12 +159,18 @@ def build(
             archive.write_archive(image, temporary / "image.tar", architecture=lock.architecture)
             files.write_atomic(temporary / "sbom.spdx.json", sbom)
             files.write_atomic(temporary / "digest", f"{image.digest}\n")
+            save_lock(lock, temporary / LOCK)
     return Built(
         digest=image.digest,
         archive=destination / "image.tar",
         sbom=destination / "sbom.spdx.json",
         size=sum(layer.size for layer in layers),
     )
+
+
+def _names(packages: Sequence[DebianPackage]) -> str:
+    named = ", ".join(f"{package.name} {package.version}" for package in packages[:_NAMED])
+    return f"{named}, …" if len(packages) > _NAMED else named
 
 
 def _debian_layer(lock: ImageLock, debs: Path, *, scratch: Path, ca_bundle: bytes | None) -> archive.Layer:
