@@ -104,24 +104,56 @@ def third_engine() -> Iterator[Engine]:
         yield engine
 
 
+def dagger_client(engine: Engine, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the `dagger` client on the module in this checkout."""
+    done = subprocess.run(
+        ["dagger", command, "--progress=plain", *arguments],
+        cwd=ROOT,
+        env={**engine.environment, "NO_COLOR": "1", "DAGGER_NO_NAG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done
+
+
+RELOCKED = pytest.StashKey[bool]()
+
+
 @pytest.fixture(scope="session")
-def call(engine: Engine, tools: Path) -> Callable[..., str]:
-    """Runs the `dagger` client on the module in this checkout; gives standard output, or the log."""
+def image_lock(
+    engine: Engine, tools: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
+    """The lock of the CI image: the committed one, or where Debian has replaced a package of it, one of today.
+
+    Every test uses the same, on every engine.
+    """
+    lock = tmp_path_factory.mktemp("image") / "lock.json"
+    options = (f"--base-image={engine.base_image}", f"--tools={tools}", "--relock")
+    dagger_client(engine, "call", *options, "image", "file", "--path=lock.json", "export", f"--path={lock}")
+    request.config.stash[RELOCKED] = lock.read_bytes() != (ROOT / "ci" / "image" / "lock.json").read_bytes()
+    return lock
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say that the committed lock wants a new one: no defect of what is tested, and nothing to keep silent about."""
+    if config.stash.get(RELOCKED, False):
+        terminalreporter.write_line("Debian has replaced packages of ci/image/lock.json: run `dhallmark image lock`")
+
+
+@pytest.fixture(scope="session")
+def call(engine: Engine, tools: Path, image_lock: Path) -> Callable[..., str]:
+    """Runs the `dagger` client; gives standard output, or the log."""
     shared = engine
 
-    def run(command: str, *arguments: str, engine: Engine | None = None, log: bool = False) -> str:
+    def run(
+        command: str, *arguments: str, engine: Engine | None = None, lock: Path | None = None, log: bool = False
+    ) -> str:
         used = engine or shared
-        options = [f"--base-image={used.base_image}", f"--tools={tools}"] if command == "call" else []
-        done = subprocess.run(
-            ["dagger", command, "--progress=plain", *options, *arguments],
-            cwd=ROOT,
-            env={**used.environment, "NO_COLOR": "1", "DAGGER_NO_NAG": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=1200,
-        )
-        assert done.returncode == 0, done.stderr[-5000:]
+        options = [f"--base-image={used.base_image}", f"--tools={tools}", f"--image-lock={lock or image_lock}"]
+        done = dagger_client(used, command, *(options if command == "call" else ()), *arguments)
         return done.stderr if log else done.stdout
 
     return run
@@ -170,9 +202,14 @@ def own_source() -> dagger.Directory:
 
 
 @pytest.fixture(scope="session")
-async def module(session: None, engine: Engine, tools: Path) -> Dhallmark:
+async def module(session: None, engine: Engine, tools: Path, image_lock: Path) -> Dhallmark:
     """The module's main object."""
-    return Dhallmark(base_image=engine.base_image, tools=dag.host().directory(str(tools)), module_source=own_source())
+    return Dhallmark(
+        base_image=engine.base_image,
+        tools=dag.host().directory(str(tools)),
+        image_lock=dag.host().file(str(image_lock)),
+        module_source=own_source(),
+    )
 
 
 @pytest.fixture(scope="session")

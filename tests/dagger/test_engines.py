@@ -71,6 +71,10 @@ def test_images_and_packages_have_the_same_bytes_and_shards_of_two_engines_merge
     tmp_path: Path,
 ) -> None:
     """One test for all of it: an engine with an empty cache takes minutes to get this far."""
+    # The shared engine may still have packages that mirrors have dropped; these two have nothing.
+    lock = tmp_path / "lock.json"
+    call("call", "--relock", "image", "file", "--path=lock.json", "export", f"--path={lock}", engine=second_engine)
+    call = functools.partial(call, lock=lock)
     digests = {
         call("call", "image", "file", "--path=digest", "contents", engine=engine).strip()
         for engine in (second_engine, third_engine)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import anyio
+import dagger
 import pytest
+from dagger import dag
 
 from dhallmark.module import Dhallmark
+
+if TYPE_CHECKING:
+    from conftest import Engine  # type: ignore[import-not-found]
+else:
+    Engine = Any
 
 pytestmark = [pytest.mark.dagger, pytest.mark.anyio]
 
@@ -52,3 +65,48 @@ async def test_the_archive_names_what_the_digest_says(module: Dhallmark) -> None
     assert sbom["packages"][0]["versionInfo"] == digest
     kinds = {package["SPDXID"].split("-")[1] for package in sbom["packages"][1:]}
     assert kinds == {"deb", "pypi", "tool"}
+
+
+@pytest.fixture
+def outdated(image_lock: Path) -> str:
+    """The lock as it is when Debian has replaced a package of it."""
+    body = json.loads(image_lock.read_text())
+    (sed,) = (package for package in body["packages"] if package["name"] == "sed")
+    sed |= {"version": "0.1-1", "path": "pool/main/s/sed/sed_0.1-1_amd64.deb", "sha256": "0" * 64}
+    return json.dumps(body)
+
+
+async def test_a_lock_that_debian_has_left_behind_is_an_error_and_can_be_made_anew(
+    module: Dhallmark, outdated: str
+) -> None:
+    old = replace(module, image_lock=dag.directory().with_new_file("lock.json", outdated).file("lock.json"))
+    with pytest.raises(dagger.ExecError, match=r"1 of \d+ locked packages: sed 0\.1-1"):
+        await old.image().file("digest").contents()
+    built = replace(old, relock=True).image()
+    relocked = json.loads(await built.file("lock.json").contents())
+    (sed,) = (package for package in relocked["packages"] if package["name"] == "sed")
+    assert sed["version"] != "0.1-1"
+    # Whoever builds from that lock, today or later, gets the same image.
+    again = replace(module, image_lock=built.file("lock.json")).image()
+    assert await again.file("digest").contents() == await built.file("digest").contents()
+    locked = json.loads(await (await old.lock_image()).contents())
+    assert locked["tools"] == relocked["tools"]
+    assert sed in locked["packages"]
+
+
+async def test_a_published_image_is_used_by_its_digest(module: Dhallmark, engine: Engine, tmp_path: Path) -> None:
+    built = module.image()
+    digest = (await built.file("digest").contents()).strip()
+    await built.file("image.tar").export(str(tmp_path / "image.tar"))
+    layout = tmp_path / "layout"
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        archive.extractall(layout, filter="data")
+    place = f"{engine.environment['DHALLMARK_REGISTRY']}/dhallmark-ci"
+    crane = shutil.which("crane", path=engine.environment["PATH"])
+    assert crane is not None
+    await anyio.run_process([crane, "push", str(layout), f"{place}:test"])
+    published = await Dhallmark(published_image=f"{place}@{digest}").ci_image()
+    assert await published.env_variable("DHALLMARK_IMAGE") == f"dhallmark-ci@{digest}"
+    assert (await published.with_exec(["dhallmark", "--version"]).stdout()).strip()
+    with pytest.raises(ValueError, match="by digest"):
+        await Dhallmark(published_image=f"{place}:test").ci_image()

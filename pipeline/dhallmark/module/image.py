@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+
 import dagger
 from dagger import dag
 
@@ -14,7 +17,10 @@ _MODULE = "/dhallmark"
 _PIP_CACHE = "/var/cache/pip"
 _APT_CACHE = "/var/cache/dhallmark"
 """Kept by the engine between builds: what is in them is checked against the locks each time."""
+_COMMAND = ("python3", "-m", "dhallmark.cli.app", "image")
 _NAME = "dhallmark-ci"
+_APT = "apt-get update; apt-get install --yes --no-install-recommends ca-certificates python3-venv"
+_LOCK = "/locks/image.json"
 _PARTS = ("pyproject.toml", "README.md", "requirements.lock", "pipeline/", "ci/image/")
 """What of the source the image is made of; anything else may change without building it anew."""
 
@@ -30,8 +36,8 @@ def builder(
     if ca_bundle is not None:
         container = container.with_mounted_file(_CERTIFICATES, ca_bundle)
     container = (
-        container.with_exec(["apt-get", "update"])
-        .with_exec(["apt-get", "install", "--yes", "--no-install-recommends", "ca-certificates", "python3-venv"])
+        # One command: a list of packages that the engine kept from last month names versions that are gone.
+        container.with_exec(["sh", "-ec", _APT])
         .with_exec(["python3", "-m", "venv", _VENV])
         .with_env_variable("PIP_CERT", _CERTIFICATES)
         .with_env_variable("PIP_DISABLE_PIP_VERSION_CHECK", "1")
@@ -55,14 +61,22 @@ def builder(
 
 
 def build(
-    container: dagger.Container, *, tools: dagger.Directory, mirrors: list[str], image_ca: dagger.File | None
+    container: dagger.Container,
+    *,
+    tools: dagger.Directory,
+    mirrors: list[str],
+    image_ca: dagger.File | None,
+    lock: dagger.File | None,
+    relock: bool,
 ) -> dagger.Directory:
-    """Fetch, then build without looking at the network again: `image.tar`, `sbom.spdx.json`, `digest`."""
-    fetch = ["python3", "-m", "dhallmark.cli.app", "image", "fetch", "--inputs", "/inputs", "--cache", _APT_CACHE]
-    for mirror in mirrors:
-        fetch += ["--mirror", mirror]
-    command = ["python3", "-m", "dhallmark.cli.app", "image", "build", "--inputs", "/inputs", "--tools", "/tools"]
-    command += ["--to", "/image"]
+    """Fetch, then build without looking at the network again: `image.tar`, `sbom.spdx.json`, `digest`, `lock.json`."""
+    fetch = [*_COMMAND, "fetch", "--inputs", "/inputs", "--cache", _APT_CACHE, *_mirrors(mirrors)]
+    command = [*_COMMAND, "build", "--inputs", "/inputs", "--tools", "/tools", "--to", "/image"]
+    if lock is not None:
+        container = container.with_mounted_file(_LOCK, lock)
+        fetch += ["--lock", _LOCK]
+    if relock:
+        fetch.append("--relock")
     container = container.with_mounted_cache(_APT_CACHE, dag.cache_volume("dhallmark-debs"))
     container = container.with_exec(fetch).with_mounted_directory("/tools", tools)
     if image_ca is not None:
@@ -71,17 +85,42 @@ def build(
     return container.with_exec(command).directory("/image")
 
 
+def lock_anew(container: dagger.Container, *, mirrors: list[str], lock: dagger.File | None) -> dagger.File:
+    """`dhallmark image lock`: the lock with the Debian packages that mirrors have now."""
+    if lock is not None:
+        container = container.with_file(_LOCK, lock)
+    else:
+        container = container.with_exec(["cp", "ci/image/lock.json", _LOCK])
+    container = container.with_env_variable("DHALLMARK_NONCE", uuid.uuid4().hex)
+    return container.with_exec([*_COMMAND, "lock", "--lock", _LOCK, *_mirrors(mirrors)]).file(_LOCK)
+
+
+def _mirrors(mirrors: list[str]) -> list[str]:
+    return [word for mirror in mirrors for word in ("--mirror", mirror)]
+
+
 def load(archive: dagger.File, *, digest: str) -> dagger.Container:
-    """The image as a container whose environment names it and its `digest`, for the provenance.
+    """The built image as a container."""
+    return _ready(dag.container().import_(archive), digest)
+
+
+def pull(reference: str) -> dagger.Container:
+    """The published image as a container, by digest: a tag may name another image tomorrow."""
+    name, _, digest = reference.partition("@")
+    if not name or re.fullmatch(r"sha256:[0-9a-f]{64}", digest) is None:
+        raise ValueError(f"{reference!r} names no image by digest: write REGISTRY/REPOSITORY@sha256:…")
+    return _ready(dag.container().from_(reference), digest)
+
+
+def _ready(container: dagger.Container, digest: str) -> dagger.Container:
+    """With an environment that names the image and its `digest`, for the provenance.
 
     Its Python is compiled here, once per engine: byte code is no part of the image, because the compiler does not
     promise the same bytes twice.
     """
-    return (
-        dag.container()
-        .import_(archive)
-        .with_env_variable("DHALLMARK_IMAGE", f"{_NAME}@{digest}")
-        .with_exec(["/opt/dhallmark/bin/python", "-m", "compileall", "-q", "/opt/dhallmark/lib", "/usr/lib/python3.13"])
+    compile_all = ["-m", "compileall", "-q", "/opt/dhallmark/lib", "/usr/lib/python3.13"]
+    return container.with_env_variable("DHALLMARK_IMAGE", f"{_NAME}@{digest}").with_exec(
+        ["/opt/dhallmark/bin/python", *compile_all]
     )
 
 

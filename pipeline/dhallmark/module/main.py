@@ -65,6 +65,9 @@ class Dhallmark:
         dagger.Directory | None, Doc("Programs that the tool chain built: helm for the image, the others for the lab.")
     ] = None
     built_image: Annotated[dagger.Directory | None, Doc("A CI image that was built before: what `image` gave.")] = None
+    published_image: Annotated[
+        str, Doc("The CI image as `publish_image` pushed it, REGISTRY/REPOSITORY@sha256:…: nothing is built then.")
+    ] = ""
     mirrors: Annotated[
         list[str], Doc("Debian mirrors as NAME=URL (debian, debian-security). Those of the base image otherwise.")
     ] = field(default_factory=list)
@@ -74,6 +77,12 @@ class Dhallmark:
         dagger.File | None,
         Doc("Certificates (PEM) that the image itself is to trust beside Debian's; part of its digest."),
     ] = None
+    image_lock: Annotated[
+        dagger.File | None, Doc("The CI image's lock, as `lock_image` or `image` gave it. The module's own otherwise.")
+    ] = None
+    relock: Annotated[
+        bool, Doc("Where Debian's mirrors no longer have a locked version, lock what they have now: another digest.")
+    ] = False
     module_source: Annotated[dagger.Directory | None, Doc("dhallmark's own source. The module's otherwise.")] = None
 
     @function
@@ -84,17 +93,36 @@ class Dhallmark:
         elif self.base_image:
             base = dag.container().from_(self.base_image)
         else:
-            raise ValueError("no base: give --base-image (Debian 13, by digest), --base-archive or --built-image")
+            raise ValueError(
+                "no image: give --published-image or --built-image, or what it is built in: "
+                "--base-image (Debian 13, by digest) or --base-archive"
+            )
         return image.builder(base, source=self._own_source(), ca_bundle=self.ca_bundle, pip_index=self.pip_index)
 
     @function
-    def image(self) -> Annotated[dagger.Directory, Doc("image.tar (an OCI archive), sbom.spdx.json, digest.")]:
-        """Build the CI image from its lock. The same source gives the same digest in any engine."""
-        return image.build(self.builder(), tools=self._tools(), mirrors=self.mirrors, image_ca=self.image_ca_bundle)
+    def image(
+        self,
+    ) -> Annotated[dagger.Directory, Doc("image.tar (an OCI archive), sbom.spdx.json, digest, lock.json.")]:
+        """Build the CI image from its lock. The same source and lock give the same digest in any engine."""
+        return image.build(
+            self.builder(),
+            tools=self._tools(),
+            mirrors=self.mirrors,
+            image_ca=self.image_ca_bundle,
+            lock=self.image_lock,
+            relock=self.relock,
+        )
+
+    @fresh
+    async def lock_image(self) -> Annotated[dagger.File, Doc("lock.json, for --image-lock.")]:
+        """Lock the CI image's Debian packages as the mirrors have them now."""
+        return await image.lock_anew(self.builder(), mirrors=self.mirrors, lock=self.image_lock).sync()
 
     @function
     async def ci_image(self) -> dagger.Container:
         """The CI image as a container: dhall, helm, git, in-toto and dhallmark."""
+        if self.published_image:
+            return image.pull(self.published_image)
         built = self.built_image or self.image()
         return image.load(built.file("image.tar"), digest=(await built.file("digest").contents()).strip())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
@@ -112,20 +113,22 @@ def test_github_template_releases(make_project: Callable[..., Project], tmp_path
         file.addfile(member, io.BytesIO(dagger()))
     runner = tmp_path / "runner"
     runner.mkdir()
+    credentials = runner / "docker" / "config.json"
     (job,) = yaml.safe_load((TEMPLATES / "github" / "release.yml").read_text())["jobs"].values()
     expressions = {
+        "runner.temp": str(runner),
         "vars.TOOLS_URL": f"file://{archive}",
         "vars.TOOLS_SHA256": hashlib.sha256(archive.read_bytes()).hexdigest(),
         "vars.REGISTRY": project.lab.registry,
         "github.actor": "someone",
         "secrets.GITHUB_TOKEN": "registry-password",
         "vars.DHALLMARK_MODULE": "module@commit",
-        "vars.BASE_IMAGE": "debian@sha256:digest",
+        "vars.DHALLMARK_CI_IMAGE": "ci@sha256:digest",
     }
     ran = []
     for step in (step for step in job["steps"] if "run" in step):
         given = {
-            name: expressions[value[3:-2].strip()] if value.startswith("${{") else value
+            name: re.sub(r"\$\{\{ (\S+) \}\}", lambda match: expressions[match[1]], value)
             for name, value in step.get("env", {}).items()
         }
         environment = {**project.job(), "RUNNER_TEMP": str(runner), **given}
@@ -133,13 +136,13 @@ def test_github_template_releases(make_project: Callable[..., Project], tmp_path
         run(project, step["run"].replace("--proto '=https'", "--proto '=file'"), environment)
         ran.append(step["name"])
         if step["name"].startswith("Write the registry"):
-            assert (runner / "registry.json").stat().st_mode & 0o077 == 0
-            assert json.loads((runner / "registry.json").read_text()) == {
+            assert credentials.stat().st_mode & 0o077 == 0
+            assert json.loads(credentials.read_text()) == {
                 "auths": {project.lab.registry: {"auth": "c29tZW9uZTpyZWdpc3RyeS1wYXNzd29yZA=="}}
             }
     assert len(ran) == 4
     assert len(published(project)) == 6
-    assert not (runner / "registry.json").exists()
+    assert not credentials.exists()
     words = (runner / "dagger-words").read_text()
     assert "registry-password" not in words
     assert project.lab.model.hostname not in words
@@ -163,7 +166,7 @@ def test_gitlab_template_releases_and_a_retry_publishes_the_same(
             **project.lab.gitlab_job(claims={"sha": project.git("rev-parse", "HEAD")}),
             "PATH": f"{programs}:{path}",
             "DHALLMARK_MODULE": "module@commit",
-            "BASE_IMAGE": "debian@sha256:digest",
+            "DHALLMARK_CI_IMAGE": "ci@sha256:digest",
             "REGISTRY_CONFIG": str(tmp_path / "config.json"),
             "CI_PROJECT_URL": "https://gitlab.com/acme/platform",
             "CI_CONFIG_PATH": ".gitlab-ci.yml",

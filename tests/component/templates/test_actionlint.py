@@ -21,7 +21,7 @@ def test_template_has_no_finding() -> None:
 
 def test_actionlint_sees_what_is_wrong(tmp_path: Path) -> None:
     broken = tmp_path / "release.yml"
-    broken.write_text(GITHUB.read_text().replace("vars.BASE_IMAGE", "vras.BASE_IMAGE"))
+    broken.write_text(GITHUB.read_text().replace("vars.DHALLMARK_CI_IMAGE", "vras.DHALLMARK_CI_IMAGE"))
     result = actionlint(broken)
     assert result.returncode == 1
     assert "vras" in result.stdout

@@ -17,6 +17,7 @@ NEVER_CACHED = {
     (Dhallmark, "sign"),
     (Dhallmark, "publish"),
     (Dhallmark, "publish_image"),
+    (Dhallmark, "lock_image"),
     (Dhallmark, "verify"),
     (Dhallmark, "controls"),
     (Dhallmark, "release"),
