@@ -74,6 +74,8 @@ def _pieces(path: Path | str, *, max_bytes: int) -> Iterator[bytes]:
                 if left < 0:
                     raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
                 yield piece
+                if len(piece) == status.st_size < piece_size:
+                    break  # More was asked for and this is all: no need to ask again.
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -39,7 +39,7 @@ def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> 
         raise FormatError(f"{what}: {error}") from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(value, what=what)
-    if _SURROGATE.search(text):
+    if "\\u" in text and _SURROGATE.search(text):
         _refuse_surrogates(value, what=what)
     return value
 

@@ -17,6 +17,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.terms import Terms
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Case
@@ -79,7 +80,7 @@ def test_a_case_is_judged_as_its_name_says(public_case: Case, by: str) -> None:
 
 def test_what_is_signed_is_read_from_a_real_bundle(public_envelope: Case) -> None:
     bundle = (public_envelope.folder / "bundle.sigstore.json").read_bytes()
-    result = verify_bundle(bundle, load_trust_root(public_envelope.folder / "trusted_root.json"))
+    result = verify_bundle(bundle, Terms(load_trust_root(public_envelope.folder / "trusted_root.json")))
     assert isinstance(result.identity, Identity)
     assert (result.identity.subject, result.identity.issuer) == public_envelope.identity
     assert result.identity.extensions["buildTrigger"] == "workflow_dispatch"
@@ -87,5 +88,5 @@ def test_what_is_signed_is_read_from_a_real_bundle(public_envelope: Case) -> Non
     assert result.statement.subjects
     assert len(result.times) == 1
     # A trust root without the log and the authority is told from a bad bundle.
-    reasons = verify_bundle(bundle, load_trust_root(None)).verdict.reasons
+    reasons = verify_bundle(bundle, Terms(load_trust_root(None))).verdict.reasons
     assert {Reason.LOG_ENTRY_MISSING, Reason.TIMESTAMP_INVALID} <= reasons

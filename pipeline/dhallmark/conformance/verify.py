@@ -23,6 +23,7 @@ from dhallmark.verify.bundle import BundleResult, verify_bundle
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -65,7 +66,7 @@ def verify(
 ) -> Verdict:
     """The verdict on a bundle about `artifact`, signed by `key` or else by `identity` (subject and issuer)."""
     demands = Demands(kinds=_KINDS) if key is None else Demands(kinds=_KINDS, log_entries=0, scts=0)
-    result = verify_bundle(bundle, trust, keys=[] if key is None else [key], demands=demands, message=artifact)
+    result = verify_bundle(bundle, Terms(trust, () if key is None else (key,), demands), message=artifact)
     checks = (
         [] if result.identity is None else [_check_signatory(result, identity, key), _check_artifact(result, artifact)]
     )

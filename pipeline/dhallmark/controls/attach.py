@@ -14,6 +14,7 @@ from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.policy import demands
 from dhallmark.verify.reference import Reference, verify_in
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 
@@ -32,9 +33,8 @@ async def attach_evidence(
     Raises VerdictError where the bundle does not verify, or its result is not good and whoever signed it deploys;
     FormatError where it is about another artifact, or no test result; RegistryError.
     """
-    result = verify_bundle(
-        bundle, trust, name="test result", keys=tuple(managed_keys(policy).values()), demands=demands(policy)
-    )
+    terms = Terms(trust, tuple(managed_keys(policy).values()), demands(policy))
+    result = verify_bundle(bundle, terms, name="test result")
     if result.statement is None or result.identity is None:
         raise VerdictError(result.verdict, hint="nothing was attached")
     require_other_signer(result.statement, result.identity, policy)

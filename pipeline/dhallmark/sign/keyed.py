@@ -37,6 +37,7 @@ from dhallmark.verdict import Outcome
 from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.demands import Demands
 from dhallmark.verify.keys import ALWAYS, ManagedKey
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 
@@ -191,14 +192,8 @@ class KeySigner:
 
     def _check(self, content: bytes, payload: bytes) -> None:
         """Verify a bundle as consumers do; a signature that they would refuse must not leave this machine."""
-        result = verify_bundle(
-            content,
-            self._trust,
-            name="the new bundle",
-            keys=[self._managed],
-            demands=self._demands,
-            layout=holds_layout(payload),
-        )
+        terms = Terms(self._trust, [self._managed], self._demands, layout=holds_layout(payload))
+        result = verify_bundle(content, terms, name="the new bundle")
         if result.verdict.outcome is not Outcome.ACCEPTED:
             raise SigningError(
                 f"the new bundle does not verify: {result.verdict.summary()}",

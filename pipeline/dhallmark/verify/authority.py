@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import BasicConstraints, Certificate, ExtendedKeyUsage, ExtensionNotFound, KeyUsage
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -76,6 +77,11 @@ class Authority:
     def key(self) -> Key:
         """The key of the first certificate. Raises FormatError for a kind that this verifier does not read."""
         return Key.of(self.chain[0].public_key())
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the first certificate."""
+        return self.chain[0].fingerprint(SHA256())
 
     @cached_property
     def issued(self) -> PolicyBuilder:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dhallmark.config.policy import Policy
 from dhallmark.errors import FormatError, Location, UsageError
@@ -12,6 +13,7 @@ from dhallmark.files import UnreadableFileError, read_regular
 from dhallmark.verdict import Verdict
 from dhallmark.verify.files import FileTarget, gather_file
 from dhallmark.verify.judge import Evidence, Judge
+from dhallmark.verify.pausing import in_step
 from dhallmark.verify.tree import judge_tree
 from dhallmark.verify.trust import MAX_TRUST_ROOT_BYTES, TrustRoot
 
@@ -22,6 +24,11 @@ class TreeTarget:
 
     tree: Path
 
+
+TOGETHER: Final = 32
+"""Items that are judged in step: enough that the first one's cold start in each step is little of the whole."""
+_HELD_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of artifacts and bundles from which on no more items are added to those that are judged in step."""
 
 Item = FileTarget | Evidence | TreeTarget
 """What a verdict is given on, with all that has to be known for it."""
@@ -68,11 +75,43 @@ class Basis:
 
 def verdict_on(item: Item, judge: Judge, *, stopped: Callable[[], bool] = lambda: False) -> Verdict:
     """The verdict on one item. Never raises. `stopped` says that nobody waits for it any more."""
-    if isinstance(item, FileTarget):
-        return judge.judge(gather_file(item, stopped=stopped))
-    if isinstance(item, Evidence):
-        return judge.judge(item)
-    return judge_tree(item.tree, judge.rules)
+    if isinstance(item, TreeTarget):
+        return judge_tree(item.tree, judge.rules)
+    return judge.judge(_evidence(item, stopped))
+
+
+def verdicts_on(
+    items: Sequence[Item], judge: Judge, *, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Verdict]:
+    """The verdicts on several items, in their order. Never raises; none comes once `stopped` says so.
+
+    Small items are judged in step, each by itself; what is held of them is bounded.
+    """
+    together: list[Evidence] = []
+    held = 0
+    for item in items:
+        if stopped():
+            return
+        if isinstance(item, TreeTarget):
+            yield from _in_step(together, judge)
+            together, held = [], 0
+            yield verdict_on(item, judge)
+            continue
+        evidence = _evidence(item, stopped)
+        together.append(evidence)
+        held += evidence.size
+        if held > _HELD_BYTES or len(together) == TOGETHER:
+            yield from _in_step(together, judge)
+            together, held = [], 0
+    yield from _in_step(together, judge)
+
+
+def _evidence(item: FileTarget | Evidence, stopped: Callable[[], bool]) -> Evidence:
+    return gather_file(item, stopped=stopped) if isinstance(item, FileTarget) else item
+
+
+def _in_step(evidence: Sequence[Evidence], judge: Judge) -> list[Verdict]:
+    return in_step([judge.judge_pausing(one) for one in evidence])
 
 
 def subject_of(item: Item) -> str:

@@ -20,8 +20,10 @@ from dhallmark.verify.target import FolderTarget, LayoutTarget, ListTarget, Refe
 if TYPE_CHECKING:
     from dhallmark.verify.reference import Reference
 
-CHUNK: Final = 16
-"""Items that are judged together: few, so that verdicts come soon, and enough that passing them on costs little."""
+CHUNK: Final = 64
+"""Most items that are asked for together: few, so that verdicts come soon; enough that passing them on costs little."""
+_ROUNDS: Final = 8
+"""Chunks for each process at least, where there are so many items: the last one must not wait for a large chunk."""
 _CONCURRENT_REFERENCES: Final = 4
 """Artifacts that are read from registries at once; each may have some blobs in memory."""
 
@@ -56,6 +58,8 @@ class _Run:
         self._send = send
         self._found = found
         self._number = 0
+        self._known = 0
+        """Verdicts that will come, as far as that is known."""
         self._chunks = anyio.Semaphore(2 * max(crew.workers, 1) + 1)
         self._references = anyio.Semaphore(_CONCURRENT_REFERENCES)
 
@@ -77,6 +81,7 @@ class _Run:
                 await self._start(chunk)
 
     def _expect(self, count: int) -> None:
+        self._known += count
         self._found(count)
         self._crew.expect(count)
 
@@ -120,7 +125,8 @@ class _Run:
             return chunk
         chunk.append((number, item))
         # What is in memory with its bundles goes at once; files are read by whoever judges them.
-        if len(chunk) < CHUNK and isinstance(item, FileTarget):
+        size = min(CHUNK, self._known // (_ROUNDS * max(self._crew.workers, 1)))
+        if len(chunk) < size and isinstance(item, FileTarget):
             return chunk
         await self._start(chunk)
         return []

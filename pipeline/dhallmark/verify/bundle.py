@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
@@ -45,10 +45,12 @@ from dhallmark.verify.parse import (
     ParsedBundle,
     parse_bundle,
 )
+from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.refusal import Refusal, border
 from dhallmark.verify.run import Run
 from dhallmark.verify.schemes import BytesNeededError, Content, Key
-from dhallmark.verify.trust import Log, TrustRoot
+from dhallmark.verify.terms import Terms
+from dhallmark.verify.trust import Log
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clock of whoever vouches for a time may be ahead of this machine's."""
@@ -89,62 +91,33 @@ class _Signer:
 
 
 def verify_bundle(
-    content: bytes,
-    trust: TrustRoot | None,
-    *,
-    name: str = "bundle",
-    keys: Sequence[ManagedKey] = (),
-    demands: Demands = Demands(),  # noqa: B008  (frozen)
-    message: Digest | bytes | None = None,
-    now: datetime | None = None,
-    layout: bool = False,
+    content: bytes, terms: Terms, *, name: str = "bundle", message: Digest | bytes | None = None
 ) -> BundleResult:
     """Verify a bundle. Any bytes give a result; nothing is raised.
 
-    `name` is what the verdict calls the bundle, such as its digest or file. A bundle that names a public key is
-    verified by that one of `keys`, or by the only one; one with a certificate never by a key. `trust` may be None where
-    the demands need none: then no certificate is believed, and log entries and timestamps are not looked at.
+    `name` is what the verdict calls the bundle, such as its digest or file.
 
     `message` is the file that a message signature must be over: its digest, or its bytes, which signatures by Ed25519
     and with other hashes than SHA-256 need. Without it the digest that the bundle names is taken, and returned.
 
-    `now` is the clock, for a time of signing that is in the future; None for the machine's.
-
-    With `layout` the envelope must hold an in-toto layout instead of a statement: its bytes are the result's `payload`,
-    which is not read here.
+    Where the terms want a layout, its bytes are the result's `payload`; they are not read here.
     """
-    return verify_parts(
-        lambda: parse_bundle(content),
-        trust,
-        name=name,
-        keys=keys,
-        demands=demands,
-        message=message,
-        now=now,
-        layout=layout,
-    )
+    return alone(verify_parts(lambda: parse_bundle(content), terms, name=name, message=message))
 
 
 def verify_parts(
-    read: Callable[[], ParsedBundle],
-    trust: TrustRoot | None,
-    *,
-    name: str,
-    keys: Sequence[ManagedKey] = (),
-    demands: Demands = Demands(),  # noqa: B008  (frozen)
-    message: Digest | bytes | None = None,
-    now: datetime | None = None,
-    layout: bool = False,
-) -> BundleResult:
-    """As `verify_bundle`, for what comes in another form than a bundle and has the same parts.
+    read: Callable[[], ParsedBundle], terms: Terms, *, name: str, message: Digest | bytes | None = None
+) -> Pausing[BundleResult]:
+    """As `verify_bundle`, with a pause between steps, and for what has a bundle's parts in whatever form.
 
     `read` makes them, and raises Refusal alone.
     """
     run = Run()
     bundle = run.step("bundle.format", read)
-    found = _Verification(run, trust, demands, now or datetime.now(UTC), layout=layout) if bundle is not None else None
+    found = _Verification(run, terms) if bundle is not None else None
     if bundle is not None and found is not None:
-        found.verify(bundle, keys, message)
+        yield
+        yield from found.verify(bundle, message)
     verdict = Verdict.of(name, checks=run.checks)
     if found is None or not run.passed:
         return BundleResult(verdict=verdict, statement=None, identity=None, times=())
@@ -161,33 +134,34 @@ def verify_parts(
 class _Verification:
     """The steps of one verification, and what they found so far."""
 
-    def __init__(
-        self, run: Run, trust: TrustRoot | None, demands: Demands, now: datetime, *, layout: bool = False
-    ) -> None:
+    def __init__(self, run: Run, terms: Terms) -> None:
         self.run = run
-        self.trust = trust
-        self.demands = demands
-        self.now = now
-        self.layout = layout
+        self.trust = terms.trust
+        self.keys = terms.keys
+        self.demands = terms.demands
+        self.now = terms.clock()
+        self.layout = terms.layout
         self.payload: bytes | None = None
         self.statement: Statement | None = None
         self.identity: Signatory | None = None
         self.times: tuple[datetime, ...] = ()
         self.message: Digest | None = None
 
-    def verify(self, bundle: ParsedBundle, keys: Sequence[ManagedKey], message: Digest | bytes | None) -> None:
-        """Run all steps but the first."""
+    def verify(self, bundle: ParsedBundle, message: Digest | bytes | None) -> Pausing[None]:
+        """Run all steps but the first. It pauses before each that runs much code of its own."""
         run = self.run
         run.step("signature.kind", lambda: _require_kind(bundle, self.demands))
-        signer = run.step("signature.key", lambda: _find_signer(bundle, keys))
+        signer = run.step("signature.key", lambda: _find_signer(bundle, self.keys))
+        yield
         if isinstance(bundle.content, Envelope):
             signed: Content | None = Content.of(bundle.content.pae)
             self._verify_envelope(bundle.content, signer, signed)
         else:
             signed = self._verify_message(bundle.content, signer, message)
+        yield
         known = self._verify_time(bundle, keyed=bundle.certificate is None)
         if bundle.certificate is not None:
-            self._verify_certificate(bundle.certificate)
+            yield from self._verify_certificate(bundle.certificate)
         elif signer is not None and signer.managed is not None:
             self._verify_key(signer.managed)
         about = None
@@ -199,7 +173,7 @@ class _Verification:
                 certified=signer.certificate is not None,
             )
         for entry, its_log in known:
-            self._verify_entry(entry, its_log, about)
+            yield from self._verify_entry(entry, its_log, about)
 
     def _verify_envelope(self, envelope: Envelope, signer: _Signer | None, signed: Content | None) -> None:
         run = self.run
@@ -244,18 +218,22 @@ class _Verification:
             self.times = checked or ()
         return known or ()
 
-    def _verify_certificate(self, leaf: Certificate) -> None:
+    def _verify_certificate(self, leaf: Certificate) -> Pausing[None]:
         run, times, trust = self.run, self.times, self.trust
+        yield
         extensions = run.step("certificate.extensions", lambda: certificate.read_extensions(leaf))
         if trust is not None and times:
             run.step("certificate.validity", lambda: certificate.verify_validity(leaf, times))
+            yield
             authority = run.step("certificate.chain", lambda: certificate.find_authority(leaf, times, trust))
+            yield
             if authority is not None and extensions is not None:
                 least = self.demands.scts
                 run.step(
                     "certificate.sct",
                     lambda: sct.verify_embedded_scts(leaf, extensions, authority.key_hash, trust, least=least),
                 )
+        yield
         if extensions is not None:
             run.step("certificate.profile", lambda: certificate.verify_profile(extensions))
             self.identity = run.step(
@@ -269,11 +247,13 @@ class _Verification:
     def _read_promise(self, entry: LogEntry, its_log: Log) -> datetime | None:
         return self.run.step("log.promise", lambda: log.read_integrated_time(entry, its_log))
 
-    def _verify_entry(self, entry: LogEntry, its_log: Log, about: body.Signed | None) -> None:
+    def _verify_entry(self, entry: LogEntry, its_log: Log, about: body.Signed | None) -> Pausing[None]:
+        yield
         # Where nothing says when it was made, it must be believable today.
         self.run.step("log.key", lambda: log.verify_key_period(its_log, self.times or (self.now,)))
         if entry.proof is not None:  # else the promise, verified above, is all that a bundle v0.1 needs
             self._verify_proof(entry, entry.proof, its_log)
+        yield
         if about is not None:
             self.run.step("log.body", lambda: body.verify_body(entry, about))
 

@@ -26,7 +26,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from dhallmark.config.policy import Format
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.basis import Basis, Item, subject_of, verdict_on
+from dhallmark.verify.basis import Basis, Item, subject_of, verdicts_on
 from dhallmark.verify.judge import Evidence, Judge
 from dhallmark.verify.judged import Judged
 from dhallmark.verify.worker import LENGTH_BYTES, frame
@@ -181,13 +181,9 @@ class _Here:
         return await anyio.to_thread.run_sync(self._run, items, abandon_on_cancel=True)
 
     def _run(self, items: Sequence[Numbered]) -> list[Judged]:
-        found: list[Judged] = []
-        for number, item in items:
-            if self.stopped:  # Nobody waits any more.
-                break
-            verdict = verdict_on(item, self.judge, stopped=lambda: self.stopped)
-            found.append(Judged.of(number, verdict))
-        return found
+        # Once nobody waits any more, fewer verdicts come.
+        verdicts = verdicts_on([item for _, item in items], self.judge, stopped=lambda: self.stopped)
+        return [Judged.of(number, verdict) for (number, _), verdict in zip(items, verdicts, strict=False)]
 
 
 @dataclass(slots=True, eq=False)

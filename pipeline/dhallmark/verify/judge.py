@@ -15,6 +15,7 @@ from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.claimed import claimed_statement, claimed_type, claims_layout
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
 from dhallmark.verify.legacy import LegacySignature, claimed_legacy_type
+from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.trust import TrustRoot
 
@@ -45,6 +46,12 @@ class Evidence:
     layer: Layer | None = None
     """What the artifact's one layer holds, where it was read (`Judge.needs_layer`)."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of what is held for the verdict: bundles, and the artifact where that is at hand."""
+        bundles = sum(len(bundle) for bundle in self.bundles.values() if isinstance(bundle, bytes))
+        return bundles + len(self.content or b"")
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -59,7 +66,7 @@ class Judge:
     def __post_init__(self) -> None:
         rules = PolicyJudge(self.policy, self.trust)
         object.__setattr__(self, "_rules", rules)
-        object.__setattr__(self, "_layout", _layout_gate(rules, self.trust))
+        object.__setattr__(self, "_layout", _layout_gate(rules))
 
     @property
     def rules(self) -> PolicyJudge:
@@ -73,6 +80,10 @@ class Judge:
 
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on what was gathered. Never raises."""
+        return alone(self.judge_pausing(evidence))
+
+    def judge_pausing(self, evidence: Evidence) -> Pausing[Verdict]:
+        """As `judge`, with pauses."""
         facts = evidence.facts
         if facts is None or not (evidence.bundles or evidence.legacy):
             return Verdict.of(evidence.subject, checks=evidence.checks)
@@ -88,7 +99,7 @@ class Judge:
             if isinstance(content, Verdict):
                 broken.append(Broken(verdict=content, predicate_type=None))
                 continue
-            result = self._rules.examine(
+            result = yield from self._rules.examine_pausing(
                 content,
                 name=source,
                 message=message,
@@ -108,6 +119,7 @@ class Judge:
                 claims.append(claim)
             else:
                 broken.append(Broken(verdict=result.verdict, predicate_type=claimed_legacy_type(signature)))
+        yield
         judgement = self._rules.judge(claims, facts, broken=broken)
         parts = list(judgement.rules)
         if layout is not None:
@@ -123,12 +135,12 @@ class Judge:
         )
 
 
-def _layout_gate(rules: PolicyJudge, trust: TrustRoot | None) -> LayoutGate | None:
+def _layout_gate(rules: PolicyJudge) -> LayoutGate | None:
     if rules.policy.layout is None:
         return None
     from dhallmark.verify.layouts.gate import LayoutGate
 
-    return LayoutGate.of(rules, trust)
+    return LayoutGate.of(rules)
 
 
 def _layout_unasked(source: str) -> Verdict:

@@ -25,7 +25,7 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, number: int, verdict: Verdict) -> Judged:
         """`verdict` on the target `number`."""
-        return cls(number, verdict.outcome, verdict.reason, strictjson.dump_compact(verdict.to_json()))
+        return cls(number, verdict.outcome, verdict.reason, verdict.to_line().encode())
 
     @property
     def verdict(self) -> Verdict:

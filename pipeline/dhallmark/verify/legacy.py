@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
 from cryptography.x509 import Certificate, load_pem_x509_certificate
@@ -31,12 +30,12 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.bundle import BundleResult, verify_parts
-from dhallmark.verify.demands import Demands, SignatureKind
-from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.demands import SignatureKind
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES, Envelope, LogEntry, MessageSignature, ParsedBundle, parse_envelope
+from dhallmark.verify.pausing import alone
 from dhallmark.verify.protojson import decode_base64
 from dhallmark.verify.refusal import Refusal, border
-from dhallmark.verify.trust import TrustRoot
+from dhallmark.verify.terms import Terms
 
 SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 DSSE_ENVELOPE: Final = "application/vnd.dsse.envelope.v1+json"
@@ -78,34 +77,21 @@ def legacy_layers(manifests: Sequence[Manifest]) -> tuple[Descriptor, ...]:
     return tuple(found.values())
 
 
-def verify_legacy(
-    legacy: LegacySignature,
-    trust: TrustRoot | None,
-    *,
-    name: str,
-    keys: Sequence[ManagedKey] = (),
-    demands: Demands = Demands(),  # noqa: B008  (frozen)
-    now: datetime | None = None,
-) -> BundleResult:
+def verify_legacy(legacy: LegacySignature, terms: Terms, *, name: str) -> BundleResult:
     """Verify a signature in the older format. Any content gives a result; nothing is raised.
 
-    As `verify_bundle`; the kinds of `demands` do not count, since a signature of either kind is a statement here. That
-    it is about the artifact whose tag it was found under is for the policy to see: `statement` names what it is about.
+    As `verify_bundle`; the kinds of the demands do not count, since a signature of either kind is a statement here.
+    That it is about the artifact whose tag it was found under is for the policy to see: `statement` names what it is
+    about.
     """
     is_message = legacy.media_type == SIMPLE_SIGNING
-    wanted = replace(demands, kinds=frozenset({SignatureKind.MESSAGE if is_message else SignatureKind.DSSE}))
+    kind = SignatureKind.MESSAGE if is_message else SignatureKind.DSSE
+    wanted = replace(terms, demands=replace(terms.demands, kinds=frozenset({kind})))
     # A certificate is never verified by a key.
-    candidates = [] if legacy.annotations.get(_CERTIFICATE) else [[key] for key in keys]
+    candidates = [] if legacy.annotations.get(_CERTIFICATE) else [[key] for key in terms.keys]
+    message = legacy.content if is_message else None
     results = [
-        verify_parts(
-            lambda: _read(legacy),
-            trust,
-            name=name,
-            keys=chosen,
-            demands=wanted,
-            message=legacy.content if is_message else None,
-            now=now,
-        )
+        alone(verify_parts(lambda: _read(legacy), replace(wanted, keys=chosen), name=name, message=message))
         for chosen in candidates or [[]]
     ]
     result = max(results, key=_progress)

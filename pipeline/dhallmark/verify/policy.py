@@ -11,7 +11,7 @@ Every check is a step of a `Run` with a name of its own, so that each can be tol
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from dhallmark.config.policy import Policy, SignatureRule, StatementRule
@@ -24,16 +24,19 @@ from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify import links, provenance, results, standing, subjects, versions, vsa
 from dhallmark.verify.ancestry import Ancestry
-from dhallmark.verify.bundle import BundleResult, verify_bundle
+from dhallmark.verify.bundle import BundleResult, verify_parts
 from dhallmark.verify.claims import ArtifactFacts, Broken, Claim, Signed, SignedMessage, Unsigned
 from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.identities import IdentityMatcher, evidence_of
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.legacy import LegacySignature, verify_legacy
+from dhallmark.verify.parse import parse_bundle
+from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
 from dhallmark.verify.signers import count_signers
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 __all__ = [
@@ -99,13 +102,15 @@ class PolicyJudge:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     _matcher: IdentityMatcher = field(init=False)
     _ancestry: Ancestry = field(init=False)
-    _demands: Demands = field(init=False)
+    _terms: Terms = field(init=False)
     _warnings: tuple[Check, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_matcher", IdentityMatcher.of(self.policy))
+        matcher = IdentityMatcher.of(self.policy)
+        terms = Terms(self.trust, tuple(matcher.keys.values()), demands(self.policy), clock=self.clock)
+        object.__setattr__(self, "_matcher", matcher)
         object.__setattr__(self, "_ancestry", Ancestry(self.policy.origin.folder))
-        object.__setattr__(self, "_demands", demands(self.policy))
+        object.__setattr__(self, "_terms", terms)
         object.__setattr__(self, "_warnings", tuple(_warn(advice) for advice in loose_expressions(self.policy)))
 
     @property
@@ -114,9 +119,9 @@ class PolicyJudge:
         return self._matcher
 
     @property
-    def demands(self) -> Demands:
-        """What every bundle must have."""
-        return self._demands
+    def terms(self) -> Terms:
+        """What every bundle is verified by."""
+        return self._terms
 
     def require_identity(self, signatory: Signatory, names: Sequence[str]) -> tuple[str, ...]:
         """Those of the identities `names` that `signatory` is, with the commits that they demand. Refuses for none."""
@@ -133,26 +138,18 @@ class PolicyJudge:
         `name` is what the verdict calls it; `message` is as in `verify_bundle`; `keys` are more keys than the policy's,
         such as a layout's.
         """
-        return verify_bundle(
-            bundle,
-            self.trust,
-            name=name,
-            keys=(*self._matcher.keys.values(), *keys),
-            demands=self._demands,
-            message=message,
-            now=self.clock(),
-        )
+        return alone(self.examine_pausing(bundle, name=name, message=message, keys=keys))
+
+    def examine_pausing(
+        self, bundle: bytes, *, name: str, message: Digest | bytes | None = None, keys: Sequence[ManagedKey] = ()
+    ) -> Pausing[BundleResult]:
+        """As `examine`, with pauses."""
+        terms = replace(self._terms, keys=(*self._terms.keys, *keys)) if keys else self._terms
+        return verify_parts(lambda: parse_bundle(bundle), terms, name=name, message=message)
 
     def examine_legacy(self, legacy: LegacySignature, *, name: str) -> BundleResult:
         """As `examine`, for a signature in cosign's older format."""
-        return verify_legacy(
-            legacy,
-            self.trust,
-            name=name,
-            keys=tuple(self._matcher.keys.values()),
-            demands=self._demands,
-            now=self.clock(),
-        )
+        return verify_legacy(legacy, self._terms, name=name)
 
     def judge(
         self,

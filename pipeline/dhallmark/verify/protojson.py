@@ -40,7 +40,9 @@ def message(value: object, path: str, fields: frozenset[str]) -> Message:
 def child(parent: Message, name: str, path: str, fields: frozenset[str]) -> Message | None:
     """A message within a message; None where it is not there."""
     value = parent.get(name)
-    return None if value is None else message(value, f"{path}.{name}", fields)
+    if value is None or (isinstance(value, dict) and value.keys() <= fields):
+        return value
+    return message(value, f"{path}.{name}", fields)  # which says what is wrong; elsewhere no path has to be made
 
 
 def required(parent: Message, name: str, path: str, fields: frozenset[str]) -> Message:
@@ -76,7 +78,12 @@ def string(parent: Message, name: str, path: str) -> str:
 def octets(parent: Message, name: str, path: str) -> bytes:
     """Bytes; empty where they are not there."""
     value = parent.get(name)
-    return b"" if value is None else octets_of(value, f"{path}.{name}")
+    if value is None:
+        return b""
+    try:
+        return a2b_base64(value, strict_mode=True)
+    except (ValueError, TypeError):
+        return octets_of(value, f"{path}.{name}")
 
 
 def octets_of(value: object, path: str) -> bytes:

@@ -10,9 +10,10 @@ Source: Sigstore's algorithm registry (architecture-docs, algorithm-registry.md)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -59,8 +60,21 @@ class Scheme:
     """For RSA: PSS, or else PKCS #1 v1.5."""
 
 
-Check = Callable[[bytes, bytes], None]
-"""Raises InvalidSignature unless the signature, first, is one of the bytes, second."""
+class _Verifies(Protocol):
+    """A public key of any kind; what follows the signature and the bytes is the scheme, and differs."""
+
+    def verify(self, *arguments: Any, **named: Any) -> None: ...  # noqa: ANN401 - that is what differs
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A scheme as `verify` of a key of one kind wants it."""
+
+    scheme: Scheme
+    of_bytes: tuple[object, ...]
+    """What follows the signature and the bytes."""
+    of_digest: tuple[object, ...] | None
+    """What follows the signature and the SHA-256 of the bytes. None where that is not enough to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +82,21 @@ class Key:
     """A public key that is ready to verify."""
 
     public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-    schemes: tuple[Scheme, ...]
+    ways: tuple[Way, ...]
     """At least one, all fit for the key."""
-    of_bytes: tuple[Check, ...]
-    """For each scheme, the check of a signature of bytes."""
-    of_digest: tuple[Check | None, ...]
-    """For each scheme, the check of a signature of what has a SHA-256; None where that is not enough to know."""
 
     @classmethod
     def of(cls, public: PublicKeyTypes) -> Key:
         """A key whose scheme nobody names. Raises FormatError for a kind that this verifier does not read."""
-        if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
-            return cls._of(public, _CURVES[public.curve.name])
-        if isinstance(public, ed25519.Ed25519PublicKey):
-            return cls._of(public, (_ED25519,))
-        if isinstance(public, rsa.RSAPublicKey) and _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
-            return cls._of(public, (Scheme(SHA256()), Scheme(SHA256(), pss=True)))
+        # In this order, since most are of the first kind and to ask for a kind takes time.
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            ways = _CURVES.get(public.curve.name)
+            if ways is not None:
+                return cls(public, ways)
+        elif isinstance(public, ed25519.Ed25519PublicKey):
+            return cls(public, _ED25519_WAYS)
+        elif isinstance(public, rsa.RSAPublicKey) and _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
+            return cls(public, _RSA_WAYS)
         raise FormatError(f"a key of a kind that this verifier does not read: {_kind(public)}")
 
     @classmethod
@@ -92,16 +105,8 @@ class Key:
         kind, scheme = _NAMED.get(details, (None, None))
         if scheme is None or kind not in {_kind(public), type(public).__name__}:
             raise FormatError(f"a key of a kind that this verifier does not read: {details[:60]} for {_kind(public)}")
-        return cls._of(cls.of(public).public, (scheme,))
-
-    @classmethod
-    def _of(
-        cls,
-        public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey,
-        schemes: tuple[Scheme, ...],
-    ) -> Key:
-        checks = [_checks(public, scheme) for scheme in schemes]
-        return cls(public, schemes, tuple(check for check, _ in checks), tuple(check for _, check in checks))
+        read = cls.of(public).public
+        return cls(read, (_way(type(read), scheme),))
 
     def verify(self, signature: bytes, content: Content) -> None:
         """Raises InvalidSignature, or BytesNeededError where the digest is not enough to know."""
@@ -109,51 +114,42 @@ class Key:
             self.verify_bytes(signature, content.data)
             return
         needed = False
-        for check in self.of_digest:
-            if check is None:
+        for way in self.ways:
+            if way.of_digest is None:
                 needed = True
-            elif _passes(check, signature, content.sha256):
+            elif self._passes(signature, content.sha256, way.of_digest):
                 return
         raise BytesNeededError if needed else InvalidSignature
 
     def verify_bytes(self, signature: bytes, data: bytes) -> None:
         """As `verify`, where the bytes are there and no digest of them is wanted. Raises InvalidSignature."""
-        for check in self.of_bytes[:-1]:
-            if _passes(check, signature, data):
+        for way in self.ways[:-1]:
+            if self._passes(signature, data, way.of_bytes):
                 return
-        self.of_bytes[-1](signature, data)
+        public: _Verifies = self.public
+        public.verify(signature, data, *self.ways[-1].of_bytes)
+
+    def _passes(self, signature: bytes, data: bytes, how: tuple[object, ...]) -> bool:
+        public: _Verifies = self.public
+        try:
+            public.verify(signature, data, *how)
+        except InvalidSignature:
+            return False
+        return True
 
 
-def _passes(check: Check, signature: bytes, data: bytes) -> bool:
-    try:
-        check(signature, data)
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _checks(
-    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey, scheme: Scheme
-) -> tuple[Check, Check | None]:
-    """The checks of a scheme: of bytes, and of a SHA-256."""
+def _way(kind: type, scheme: Scheme) -> Way:
+    """`scheme` for keys of `kind`. Raises FormatError where they do not fit."""
     algorithm = scheme.hash
-    if isinstance(public, ed25519.Ed25519PublicKey) or algorithm is None:
-        if not isinstance(public, ed25519.Ed25519PublicKey):
+    if issubclass(kind, ed25519.Ed25519PublicKey) or algorithm is None:
+        if not issubclass(kind, ed25519.Ed25519PublicKey):
             raise FormatError("a scheme for Ed25519, and a key of another kind")
-        return public.verify, None
+        return Way(scheme, (), None)
     hashed = Prehashed(algorithm) if algorithm.name == "sha256" else None
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        curve = public
-        of_bytes, of_digest = ec.ECDSA(algorithm), ec.ECDSA(hashed) if hashed is not None else None
-        return (
-            lambda signature, data: curve.verify(signature, data, of_bytes),
-            None if of_digest is None else lambda signature, digest: curve.verify(signature, digest, of_digest),
-        )
-    modulus, pad = public, _padding(scheme, algorithm)
-    return (
-        lambda signature, data: modulus.verify(signature, data, pad, algorithm),
-        None if hashed is None else lambda signature, digest: modulus.verify(signature, digest, pad, hashed),
-    )
+    if issubclass(kind, ec.EllipticCurvePublicKey):
+        return Way(scheme, (ec.ECDSA(algorithm),), None if hashed is None else (ec.ECDSA(hashed),))
+    pad = _padding(scheme, algorithm)
+    return Way(scheme, (pad, algorithm), None if hashed is None else (pad, hashed))
 
 
 def _padding(scheme: Scheme, algorithm: HashAlgorithm) -> padding.AsymmetricPadding:
@@ -171,11 +167,16 @@ def _kind(public: PublicKeyTypes) -> str:
 
 
 _ED25519 = Scheme(None)
-_CURVES: Mapping[str, tuple[Scheme, ...]] = MappingProxyType(
+_ED25519_WAYS = (_way(ed25519.Ed25519PublicKey, _ED25519),)
+_RSA_WAYS = tuple(_way(rsa.RSAPublicKey, scheme) for scheme in (Scheme(SHA256()), Scheme(SHA256(), pss=True)))
+_CURVES: Mapping[str, tuple[Way, ...]] = MappingProxyType(
     {
-        "secp256r1": (Scheme(SHA256()),),
-        "secp384r1": (Scheme(SHA384()), Scheme(SHA256())),
-        "secp521r1": (Scheme(SHA512()), Scheme(SHA256())),
+        name: tuple(_way(ec.EllipticCurvePublicKey, Scheme(algorithm)) for algorithm in algorithms)
+        for name, algorithms in (
+            ("secp256r1", (SHA256(),)),
+            ("secp384r1", (SHA384(), SHA256())),
+            ("secp521r1", (SHA512(), SHA256())),
+        )
     }
 )
 _RSA_SIZES = (2048, 3072, 4096)

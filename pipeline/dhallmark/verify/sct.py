@@ -5,8 +5,9 @@ Source: RFC 6962, sections 3.2 and 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -20,6 +21,7 @@ from cryptography.x509.certificate_transparency import (
 from dhallmark.reasons import Reason
 from dhallmark.verify.certificate import Extensions, find_extension
 from dhallmark.verify.refusal import Refusal, border
+from dhallmark.verify.schemes import Key
 from dhallmark.verify.trust import Log, TrustRoot
 
 MAX_SCTS = 32
@@ -71,7 +73,7 @@ def _verify(sct: SignedCertificateTimestamp, certificate: Certificate, issuer_ke
         )
     if sct.entry_type is not LogEntryType.PRE_CERTIFICATE or log.key is None:
         raise Refusal(Reason.CERTIFICATE_SCT, "an SCT, or the key of its log, is of a kind that is not read")
-    if not _fits(sct, log):
+    if not _fits(sct, log.key):
         raise Refusal(Reason.CERTIFICATE_SCT, "the SCT's signature is of another kind than its log's key")
     to_be_signed = certificate.tbs_precertificate_bytes
     milliseconds = int(signed_at.timestamp()) * 1000 + signed_at.microsecond // 1000
@@ -93,12 +95,15 @@ def _verify(sct: SignedCertificateTimestamp, certificate: Certificate, issuer_ke
         raise Refusal(Reason.CERTIFICATE_SCT, "the SCT is not signed by the log that it names") from error
 
 
-def _fits(sct: SignedCertificateTimestamp, log: Log) -> bool:
+_KINDS: Mapping[SignatureAlgorithm, type] = MappingProxyType(
+    {SignatureAlgorithm.ECDSA: ec.EllipticCurvePublicKey, SignatureAlgorithm.RSA: rsa.RSAPublicKey}
+)
+
+
+def _fits(sct: SignedCertificateTimestamp, key: Key) -> bool:
     """True where the SCT names the scheme of the log's key: the name is in no signature, so it must not choose."""
-    if log.key is None or log.key.schemes[0].hash is None or log.key.schemes[0].pss:
+    scheme = key.ways[0].scheme
+    if scheme.hash is None or scheme.pss or sct.signature_hash_algorithm.name != scheme.hash.name:
         return False
-    if sct.signature_hash_algorithm.name != log.key.schemes[0].hash.name:
-        return False
-    kinds = {SignatureAlgorithm.ECDSA: ec.EllipticCurvePublicKey, SignatureAlgorithm.RSA: rsa.RSAPublicKey}
-    kind = kinds.get(sct.signature_algorithm)
-    return kind is not None and isinstance(log.key.public, kind)
+    kind = _KINDS.get(sct.signature_algorithm)
+    return kind is not None and isinstance(key.public, kind)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
-from dhallmark.verify.basis import Basis, Item, verdict_on
+from dhallmark.verify.basis import Basis, Item, verdicts_on
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.judged import Judged
 
@@ -33,7 +33,8 @@ def frame(value: object) -> bytes:
 
 def judge_all(items: Sequence[tuple[int, Item]], judge: Judge) -> list[Judged]:
     """The verdicts on numbered items."""
-    return [Judged.of(number, verdict_on(item, judge)) for number, item in items]
+    verdicts = verdicts_on([item for _, item in items], judge)
+    return [Judged.of(number, verdict) for (number, _), verdict in zip(items, verdicts, strict=True)]
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

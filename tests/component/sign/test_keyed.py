@@ -28,6 +28,7 @@ from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.demands import KEYED, Demands
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.period import Period
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 pytestmark = pytest.mark.component
@@ -106,7 +107,7 @@ def test_every_kind_of_key_is_logged_and_timestamped(lab: Lab, build: Path, tmp_
     assert len(material["tlogEntries"]) == len(material["timestampVerificationData"]["rfc3161Timestamps"]) == 1
 
     unsigned = (build / "statements" / "dev" / "web" / "sign.json").read_bytes()
-    result = verify_bundle(bundle(build), TrustRoot.load(lab.trusted_root()), keys=[managed], demands=_LOGGED)
+    result = verify_bundle(bundle(build), Terms(TrustRoot.load(lab.trusted_root()), [managed], _LOGGED))
     assert (result.verdict.outcome, result.identity) == (Outcome.ACCEPTED, managed.identity)
     assert result.statement is not None
     assert result.statement.payload == unsigned
@@ -138,7 +139,7 @@ def test_without_an_instance_nothing_is_contacted(build: Path, tmp_path: Path, m
     material = json.loads(bundle(build))["verificationMaterial"]
     assert material["tlogEntries"] == []
     assert material["timestampVerificationData"] == {"rfc3161Timestamps": []}
-    result = verify_bundle(bundle(build), None, keys=[ManagedKey.parse(public_pem(key))], demands=KEYED)
+    result = verify_bundle(bundle(build), Terms(None, [ManagedKey.parse(public_pem(key))], KEYED))
     assert result.verdict.outcome is Outcome.ACCEPTED
 
 

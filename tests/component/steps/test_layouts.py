@@ -23,6 +23,7 @@ from dhallmark.lab.signer import LabSigner
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 from dhallmark.verify.vsa import Described, make_summary
 
@@ -282,6 +283,6 @@ def test_a_summary_that_failed_is_not_signed_by_who_releases(project: Project) -
     signed = command(project, *words, env=project.lab.github_job(claims=OWNER))
     assert signed.returncode == 0, signed.stderr
     trust = TrustRoot.load(Path(project.lab.trusted_root()))
-    result = verify_bundle((project.root / "vsa.sigstore.json").read_bytes(), trust)
+    result = verify_bundle((project.root / "vsa.sigstore.json").read_bytes(), Terms(trust))
     assert result.statement is not None
     assert result.statement.payload == summary.payload

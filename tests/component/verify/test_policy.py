@@ -23,6 +23,7 @@ from dhallmark.statement import COSIGN_SIGN_V1, SLSA_PROVENANCE_V1
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify.artifact import verify_artifact
 from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.terms import Terms
 
 if TYPE_CHECKING:
     from tests.component.verify.conftest import Release
@@ -87,7 +88,7 @@ def policy_of(identity: Mapping[str, Any], **more: object) -> dict[str, Any]:
 
 def strict(release: Release) -> dict[str, Any]:
     """All that can be demanded of the good release, by what Fulcio wrote into its certificate."""
-    found = verify_bundle(release.bundles["signature"], release.trust).identity
+    found = verify_bundle(release.bundles["signature"], Terms(release.trust)).identity
     assert isinstance(found, Identity)
     assert found.subject_kind is SubjectKind.URI
     extensions = {name: value for name, value in found.extensions.items() if name != "runInvocationURI"}

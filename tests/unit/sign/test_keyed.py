@@ -32,6 +32,7 @@ from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.demands import Demands
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.period import Period
+from dhallmark.verify.terms import Terms
 
 Json = dict[str, Any]
 
@@ -171,7 +172,7 @@ def test_a_log_of_the_first_version_gives_entry_and_time(
     Dsse.model_validate(request)  # the shape that Rekor's own schema has for it
     assert base64.b64decode(request["spec"]["proposedContent"]["verifiers"][0]) == public_pem(key)
     bundle = (build / "bundles" / "sign.sigstore.json").read_bytes()
-    result = verify_bundle(bundle, log.instance.trust(), keys=[managed], demands=LOGGED)
+    result = verify_bundle(bundle, Terms(log.instance.trust(), [managed], LOGGED))
     assert result.verdict.outcome is Outcome.ACCEPTED, result.verdict.to_json()
     assert len(result.times) == 1
 

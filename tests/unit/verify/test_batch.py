@@ -246,7 +246,7 @@ async def test_a_slow_reader_does_not_fill_the_memory(signed_files: SignedFiles)
 
     async with Crew(signed_files.basis, workers=0) as crew:
         taken = 0
-        async for _ in verify_many([ListTarget("endless", 0, count())], crew):
+        async for _ in verify_many([ListTarget("endless", 1_000_000, count())], crew):
             await anyio.sleep(0.005)
             taken += 1
             if taken == 200:

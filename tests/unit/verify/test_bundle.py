@@ -23,6 +23,7 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 from dhallmark.verdict import Outcome, Verdict
 from dhallmark.verify.bundle import verify_bundle
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ PAYLOAD = Statement.build(
 
 def judge(bundle: Json | bytes, trust: TrustRoot) -> Verdict:
     content = bundle if isinstance(bundle, bytes) else json.dumps(bundle).encode()
-    result = verify_bundle(content, trust)
+    result = verify_bundle(content, Terms(trust))
     if result.verdict.outcome is not Outcome.ACCEPTED:
         assert (result.statement, result.identity, result.times) == (None, None, ())
     return result.verdict
@@ -59,7 +60,7 @@ def test_a_good_bundle_is_accepted_with_its_statement_signer_and_time(
 ) -> None:
     leaf = make_leaf(extensions={"sourceRepositoryURI": "https://github.com/acme/platform"})
     bundle = instance.sign(PAYLOAD, leaf=leaf)
-    result = verify_bundle(json.dumps(bundle).encode(), instance.trust(), name="x")
+    result = verify_bundle(json.dumps(bundle).encode(), Terms(instance.trust()), name="x")
     assert result.verdict.outcome is Outcome.ACCEPTED, result.verdict.to_json()
     assert result.verdict.subject == "x"
     assert result.statement is not None
@@ -261,7 +262,9 @@ def test_a_certificate_of_another_shape_is_refused(
     ],
 )
 def test_each_kind_of_identity_is_read(instance: Instance, make_leaf: type[Leaf], changes: Json, subject: str) -> None:
-    result = verify_bundle(json.dumps(instance.sign(PAYLOAD, leaf=make_leaf(**changes))).encode(), instance.trust())
+    result = verify_bundle(
+        json.dumps(instance.sign(PAYLOAD, leaf=make_leaf(**changes))).encode(), Terms(instance.trust())
+    )
     assert isinstance(result.identity, Identity), result.verdict.to_json()
     assert result.identity.subject == subject
     assert result.identity.issuer == "https://token.actions.githubusercontent.com"

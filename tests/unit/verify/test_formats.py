@@ -24,6 +24,7 @@ from dhallmark.verify.bundle import BundleResult, verify_bundle
 from dhallmark.verify.demands import KEYED, Demands, SignatureKind
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.period import Period
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def managed(key: PrivateKey, *, period: Period | None = None) -> ManagedKey:
 
 def verify(bundle: Json, trust: TrustRoot | None, **how: Any) -> BundleResult:  # noqa: ANN401
     how.setdefault("demands", Demands(kinds=ANY))
-    return verify_bundle(json.dumps(bundle).encode(), trust, **how)
+    message = how.pop("message", None)
+    return verify_bundle(json.dumps(bundle).encode(), Terms(trust, **how), message=message)
 
 
 def accepted(result: BundleResult) -> BundleResult:

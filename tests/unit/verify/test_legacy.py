@@ -50,6 +50,7 @@ from dhallmark.verify.legacy import (
 )
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.period import Period
+from dhallmark.verify.terms import Terms
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import Instance
@@ -138,7 +139,7 @@ def in_bundle(change: Callable[[Json], object]) -> Callable[[LegacySignature], L
 
 
 def verify(instance: Instance, signature: LegacySignature, **options: Any) -> BundleResult:  # noqa: ANN401
-    return verify_legacy(signature, instance.trust(), name="layer", **options)
+    return verify_legacy(signature, Terms(instance.trust(), **options), name="layer")
 
 
 def managed(key: Any, **options: Any) -> ManagedKey:  # noqa: ANN401

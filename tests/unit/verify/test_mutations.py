@@ -24,6 +24,7 @@ from dhallmark.verdict import Outcome
 from dhallmark.verify.bundle import BundleResult, verify_bundle
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ FORMS: dict[str, Callable[[Instance, int], Json]] = {
 
 def verify(content: bytes, trust: TrustRoot) -> BundleResult:
     keyed = Demands(kinds=frozenset(SignatureKind), log_entries=0, scts=1)
-    return verify_bundle(content, trust, keys=[MANAGED], demands=keyed)
+    return verify_bundle(content, Terms(trust, [MANAGED], keyed))
 
 
 def said(result: BundleResult) -> tuple[object, ...]:

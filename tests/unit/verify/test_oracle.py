@@ -24,6 +24,7 @@ from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 from dhallmark.verdict import Outcome
 from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.demands import Demands, SignatureKind
+from dhallmark.verify.terms import Terms
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import Instance
@@ -97,7 +98,7 @@ def test_the_library_agrees_on_every_changed_field(
             for key in path[:-1]:
                 holder = holder[key]
             holder[path[-1]] = change(holder[path[-1]], position)
-            verdict = verify_bundle(json.dumps(bundle).encode(), trust, demands=demands, message=MESSAGE).verdict
+            verdict = verify_bundle(json.dumps(bundle).encode(), Terms(trust, demands=demands), message=MESSAGE).verdict
             ours, library = verdict.outcome is Outcome.ACCEPTED, library_accepts(bundle, verifier)
             assert library or not ours, (path, position)
             assert ours or not library or verdict.reasons <= OUR_OWN, (path, position, verdict.reasons)

@@ -25,7 +25,6 @@ from dhallmark.verify.layouts.signed import SignedLayout, no_layout, open_layout
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.refusal import Refusal
-from dhallmark.verify.trust import TrustRoot
 
 MAX_ATTACHED = 16
 """Most layouts that are attached to one artifact."""
@@ -37,12 +36,11 @@ class LayoutGate:
 
     rules: PolicyJudge
     rule: LayoutRule
-    trust: TrustRoot | None
     file: SignedLayout | None
     """The layout beside the policy; None where it must be attached to the artifact."""
 
     @classmethod
-    def of(cls, rules: PolicyJudge, trust: TrustRoot | None) -> LayoutGate | None:
+    def of(cls, rules: PolicyJudge) -> LayoutGate | None:
         """The gate of the policy of `rules`; None where that has no layout.
 
         Raises ConfigError where the file of the layout cannot be read.
@@ -50,10 +48,10 @@ class LayoutGate:
         rule = rules.policy.layout
         if rule is None:
             return None
-        gate = cls(rules, rule, trust, None)
+        gate = cls(rules, rule, None)
         if rule.file is None:
             return gate
-        return cls(rules, rule, trust, gate.verify(_read(rules.policy, rule.file), name=rule.file))
+        return cls(rules, rule, gate.verify(_read(rules.policy, rule.file), name=rule.file))
 
     @property
     def needs_layer(self) -> bool:
@@ -86,11 +84,8 @@ class LayoutGate:
         return open_layout(
             content,
             self.rule,
-            trust=self.trust,
+            terms=self.rules.terms,
             identities=_Reachable(self.rules),
-            keys=tuple(self.rules.identities.keys.values()),
-            demands=self.rules.demands,
-            now=self.rules.clock(),
             name=name,
         )
 

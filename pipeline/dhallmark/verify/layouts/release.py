@@ -36,7 +36,7 @@ def judge_build(
     if layout is not None and rule is not None:
         policy = policy.model_copy(update={"layout": rule.model_copy(update={"file": None})})
     rules = PolicyJudge(policy, trust)
-    gate = LayoutGate.of(rules, trust)
+    gate = LayoutGate.of(rules)
     artifacts = load_artifacts(build)
     parts: list[Verdict] = []
     if gate is None:

@@ -10,20 +10,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dhallmark.config.policy import LayoutRule
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.bundle import verify_bundle
-from dhallmark.verify.demands import Demands
-from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.layouts.functionaries import Identities
 from dhallmark.verify.layouts.model import Layout
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
-from dhallmark.verify.trust import TrustRoot
+from dhallmark.verify.terms import Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +38,19 @@ def open_layout(
     content: bytes,
     rule: LayoutRule,
     *,
-    trust: TrustRoot | None,
+    terms: Terms,
     identities: Identities,
-    keys: Sequence[ManagedKey] = (),
-    demands: Demands = Demands(),  # noqa: B008  (frozen)
-    now: datetime,
     name: str = "layout",
 ) -> SignedLayout:
     """Verify the bundle `content` of a layout. Any bytes give a result; nothing is raised.
 
-    `keys` and `demands` are the policy's; `name` is what the verdict calls the bundle.
+    `terms` are the policy's; `name` is what the verdict calls the bundle.
     """
-    result = verify_bundle(content, trust, name=name, keys=keys, demands=demands, now=now, layout=True)
+    result = verify_bundle(content, replace(terms, layout=True), name=name)
     payload, signatory = result.payload, result.identity
     if payload is None or signatory is None:
         return SignedLayout(verdict=Verdict.of("layout", parts=[result.verdict]), layout=None)
+    now = terms.clock()
     run = Run()
     run.step(
         "layout.signer",

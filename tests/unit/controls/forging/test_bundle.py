@@ -21,6 +21,7 @@ from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
 from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 RETIRED = Recipe(
@@ -39,7 +40,7 @@ RETIRED = Recipe(
 def test_what_is_forged_without_a_flaw_is_accepted(
     forger: Forger, forgers: Forgers, trust: TrustRoot, signer: Identity, payload: bytes, recipe: Recipe
 ) -> None:
-    result = verify_bundle(forger.bundle(payload, signer, recipe), trust)
+    result = verify_bundle(forger.bundle(payload, signer, recipe), Terms(trust))
     assert result.verdict.outcome is Outcome.ACCEPTED, result.verdict.summary()
     assert isinstance(result.identity, Identity)
     assert (result.identity.issuer, result.identity.subject) == (signer.issuer, signer.subject)
@@ -70,7 +71,7 @@ FLAWS = [
 def test_a_flaw_is_all_that_is_found(
     forger: Forger, trust: TrustRoot, signer: Identity, payload: bytes, recipe: Recipe, reason: Reason | None
 ) -> None:
-    verdict = verify_bundle(forger.bundle(payload, signer, recipe), trust).verdict
+    verdict = verify_bundle(forger.bundle(payload, signer, recipe), Terms(trust)).verdict
     assert verdict.outcome is Outcome.REJECTED
     if reason is not None:  # a promise by another log is no time either
         assert verdict.reasons == {reason}
@@ -80,11 +81,11 @@ def test_a_key_signs_under_its_own_hint_and_another_under_the_same(
     forger: Forger, forgers: Forgers, trust: TrustRoot, signer: Identity, payload: bytes
 ) -> None:
     key = ManagedKey.parse(pki.public_pem(forgers.managed))
-    good = verify_bundle(forger.bundle(payload, signer, Recipe(keyed=True)), trust, keys=[key])
+    good = verify_bundle(forger.bundle(payload, signer, Recipe(keyed=True)), Terms(trust, [key]))
     assert good.verdict.outcome is Outcome.ACCEPTED
     assert good.identity == KeyIdentity(fingerprint=key.identity.fingerprint)
     other = forger.bundle(payload, signer, Recipe(keyed=True, other_key=True))
-    assert verify_bundle(other, trust, keys=[key]).verdict.reason is Reason.SIGNATURE_INVALID
+    assert verify_bundle(other, Terms(trust, [key])).verdict.reason is Reason.SIGNATURE_INVALID
     hints = {json.loads(forger.bundle(payload, signer, Recipe(keyed=True, other_key=one)))["verificationMaterial"]
              ["publicKey"]["hint"] for one in (True, False)}  # fmt: skip
     assert len(hints) == 1
@@ -98,10 +99,10 @@ def test_the_keys_of_a_lab_sign_what_its_own_trust_root_accepts(
     lab = create_lab(tmp_path / "lab")
     trust = TrustRoot.load(LabPaths(tmp_path / "lab").trust(lab.main_authority) / "trusted_root.json")
     bundle = Forger(Forgers.make(lab=tmp_path / "lab")).bundle(payload, signer, Recipe(at=at))
-    verdict = verify_bundle(bundle, trust).verdict
+    verdict = verify_bundle(bundle, Terms(trust)).verdict
     assert verdict.outcome is Outcome.ACCEPTED, verdict.summary()
     stranger = Forger(Forgers.make()).bundle(payload, signer)
-    assert verify_bundle(stranger, trust).verdict.outcome is Outcome.REJECTED
+    assert verify_bundle(stranger, Terms(trust)).verdict.outcome is Outcome.REJECTED
 
 
 def test_a_lab_that_began_too_late_signs_nothing_in_the_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dhallmark.digest import Digest
 from dhallmark.identity import Identity
 from dhallmark.verdict import Outcome
 from dhallmark.verify.legacy import LegacySignature, legacy_layers, verify_legacy
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 
@@ -16,7 +17,7 @@ def test_it_is_accepted_and_names_the_artifact(forgers: Forgers, trust: TrustRoo
     manifest, (_, document) = legacy_signature(forgers, signer, repository="registry.test/web", digest=artifact)
     (layer,) = legacy_layers([manifest])
     legacy = LegacySignature(media_type=layer.media_type, annotations=layer.annotations, content=document)
-    result = verify_legacy(legacy, trust, name="signature")
+    result = verify_legacy(legacy, Terms(trust), name="signature")
     assert result.verdict.outcome is Outcome.ACCEPTED, result.verdict.summary()
     assert result.statement is not None
     assert [subject.digest for subject in result.statement.subjects] == [artifact]

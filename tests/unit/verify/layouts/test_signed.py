@@ -19,6 +19,7 @@ from dhallmark.statement import COSIGN_SIGN_V1, Statement, Subject
 from dhallmark.verdict import Outcome
 from dhallmark.verify.identities import IdentityMatcher
 from dhallmark.verify.layouts.signed import SignedLayout, no_layout, open_layout
+from dhallmark.verify.terms import Terms
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import Instance, Leaf
@@ -48,9 +49,8 @@ def opened(content: bytes, instance: Instance, *, now: datetime | None = None, *
     return open_layout(
         content,
         LayoutRule.model_validate({"identities": ["security"], **rule}),
-        trust=instance.trust(),
+        terms=Terms(instance.trust(), clock=lambda: now or datetime.now(UTC)),
         identities=IDENTITIES,
-        now=now or datetime.now(UTC),
     )
 
 
