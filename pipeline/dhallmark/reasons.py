@@ -107,6 +107,13 @@ class Reason(StrEnum):
     RENDER_INVALID = "render.invalid"
     RENDER_TOO_LARGE = "render.too-large"
 
+    # Rebuilding what was published
+    MATERIAL_MISMATCH = "material.mismatch"
+    REBUILD_OBJECT = "rebuild.object-different"
+    REBUILD_FILE = "rebuild.file-different"
+    REBUILD_NOT_EQUAL = "rebuild.not-equal"
+    REBUILD_NETWORK = "rebuild.network"
+
     # Controls
     CONTROL_FAILED = "control.failed"
 
@@ -125,6 +132,10 @@ class Reason(StrEnum):
     FORMAT_UNSUPPORTED = "format.unsupported"
     TRUST_ROOT_MISSING = "trust-root.missing"
     SOURCE_UNAVAILABLE = "source.unavailable"
+    MATERIAL_MISSING = "material.missing"
+    TOOL_VERSION = "tool.version"
+    TOOL_UNAVAILABLE = "tool.unavailable"
+    IMAGE_UNAVAILABLE = "image.unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,6 +511,26 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
             "The expression takes more memory or time than is allowed when it is normalised.",
             "Find what grows without bound; a release needs little of either.",
         ),
+        Reason.MATERIAL_MISMATCH: ReasonInfo(
+            "A material of the rebuild is not the one that the record, or the commit, has.",
+            "Compare the file with the commit's; a record that contradicts itself is no record.",
+        ),
+        Reason.REBUILD_OBJECT: ReasonInfo(
+            "A rebuild from the recorded materials yields other Kubernetes objects than those that were published.",
+            "Do not deploy: the report names object and field; ask who built it, and with what.",
+        ),
+        Reason.REBUILD_FILE: ReasonInfo(
+            "A rebuild yields the same Kubernetes objects, and other bytes in a way that nothing accounts for.",
+            "Read the difference in the report; a comment or a template may mean more than it shows.",
+        ),
+        Reason.REBUILD_NOT_EQUAL: ReasonInfo(
+            "The content is the same and the digest is not, and equal digests were demanded.",
+            "Read which ways of packing differ; build with the recorded tools, or demand `equivalent`.",
+        ),
+        Reason.REBUILD_NETWORK: ReasonInfo(
+            "Something in the rebuild tried to reach the network.",
+            "Find the import or the tool that does; what it fetches is recorded nowhere.",
+        ),
         Reason.CONTROL_FAILED: ReasonInfo(
             "A consumer did not refuse a mutant, or not for its own reason, or refused the good artifact.",
             "Do not deploy: mend the consumer's policy first, and read what it said in the report.",
@@ -527,6 +558,26 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.SOURCE_UNAVAILABLE: ReasonInfo(
             "Where the commit stands could not be looked up: the Git bundle or Git is missing, or cannot be read.",
             "Put the Git bundle beside the policy (`git bundle create FILE BRANCH`), and install git.",
+            indeterminate=True,
+        ),
+        Reason.MATERIAL_MISSING: ReasonInfo(
+            "Something that a rebuild needs is not recorded, or cannot be found; the verdict names it.",
+            "Give it with `--materials` or `--seed`, or name the commit with `--source`; nothing is guessed.",
+            indeterminate=True,
+        ),
+        Reason.TOOL_VERSION: ReasonInfo(
+            "The rebuild differs, and was made by other versions of the tools than the record names.",
+            "Rebuild with the recorded versions: in the recorded image, by `dagger call audit`.",
+            indeterminate=True,
+        ),
+        Reason.TOOL_UNAVAILABLE: ReasonInfo(
+            "A program that the rebuild needs is missing, or could not do its work.",
+            "Install it, or rebuild in the recorded image; `dhallmark doctor` names what is missing.",
+            indeterminate=True,
+        ),
+        Reason.IMAGE_UNAVAILABLE: ReasonInfo(
+            "The recorded image, which the rebuild was to be made in, cannot be had.",
+            "Give it as a file, or rebuild with the recorded versions of the tools without it.",
             indeterminate=True,
         ),
     }

@@ -68,6 +68,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("controls", "dhallmark.cli.controls:controls", _PROOF, "Show that tampered releases are refused."),
     Command("evidence sign", "dhallmark.cli.evidence:sign", _PROOF, "Sign the result of a run of controls."),
     Command("evidence attach", "dhallmark.cli.evidence:attach", _PROOF, "Attach that result to the artifact."),
+    Command("audit", "dhallmark.cli.audit:audit", _PROOF, "Rebuild what was published, and compare."),
+    Command("rebuild sign", "dhallmark.cli.rebuild:sign", _PROOF, "Sign what an audit found."),
+    Command("rebuild attach", "dhallmark.cli.rebuild:attach", _PROOF, "Attach that to the artifact."),
     Command("report", "dhallmark.cli.report:report", _PROOF, "Show what a release made and what was said of it."),
     Command("image build", "dhallmark.cli.image:build", _TOOLS, "Build the CI image from its lock."),
     Command("image lock", "dhallmark.cli.image:lock", _TOOLS, "Lock what the CI image is made of."),
@@ -89,6 +92,7 @@ _FAMILIES = {
     "layout": (_PROOF, "In-toto layouts: which steps, by whom, with which files."),
     "vsa": (_PROOF, "Verification summaries."),
     "evidence": (_PROOF, "Results of controls, as signed statements."),
+    "rebuild": (_PROOF, "Results of audits, as signed statements."),
     "lab": (_TOOLS, "The local Sigstore and its registries."),
 }
 # What other packages of the environment would do to our models is none of theirs, and looking for them takes time.

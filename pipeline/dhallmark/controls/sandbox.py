@@ -21,6 +21,7 @@ from dhallmark.lab.namespace import is_admin
 SCRATCH = Path("/tmp")  # noqa: S108  a file system of the judgement's own
 CASE = Path("/case")
 CONFIGURATION = Path("/configuration")
+OUTPUT = Path("/output")
 STATE = Path("/run")
 """Of the registry; not writable for consumers."""
 HOSTS = b"127.0.0.1 localhost\n"
@@ -66,12 +67,21 @@ def enter_namespaces() -> None:
         raise ToolError(f"the kernel maps no user into a namespace: {error.strerror}") from error
 
 
-def enter_root(at: Path, *, case: Path, configuration: Path | None, programs: Sequence[Path], scratch: int) -> None:
+def enter_root(
+    at: Path,
+    *,
+    case: Path,
+    configuration: Path | None,
+    programs: Sequence[Path],
+    scratch: int,
+    output: Path | None = None,
+) -> None:
     """Make a new root at the empty folder `at` and change to it. Called in the first process of the PID namespace.
 
     It has the system's programs and libraries, this Python with its packages, the folders `programs` (of a `bin` the
     `lib` beside it, too: that is where relocated programs have what they are linked with), `case` as /case,
-    the file `configuration` as /configuration, and `scratch` bytes to write in /tmp. Raises ToolError.
+    the file `configuration` as /configuration, and `scratch` bytes to write in /tmp. What is written to /output, where
+    there is one, stands in the folder `output` afterwards. Raises ToolError.
     """
     _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
     _mount_memory(at, size="4m,nr_inodes=8k", mode="755")
@@ -95,6 +105,8 @@ def enter_root(at: Path, *, case: Path, configuration: Path | None, programs: Se
     _bind(case, at / CASE.relative_to("/"))
     if configuration is not None:
         _bind(configuration, at / CONFIGURATION.relative_to("/"))
+    if output is not None:
+        _bind(output, at / OUTPUT.relative_to("/"), writable=True)
     for name in _DEVICES:
         _bind(Path("/dev") / name, at / "dev" / name, device=True)
     _make_folder(at / "proc")
@@ -123,14 +135,15 @@ def _python() -> list[Path]:
     return [place.resolve() for place in places] + places
 
 
-def _bind(source: Path, target: Path, *, device: bool = False) -> None:
+def _bind(source: Path, target: Path, *, device: bool = False, writable: bool = False) -> None:
     if source.is_dir():
         _make_folder(target)
     else:
         _make_folder(target.parent)
         target.touch()
     _call("mount", bytes(source), bytes(target), None, _MS_BIND | _MS_REC, None)
-    _set_attributes(target, _ATTR_NOSUID if device else _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
+    reading = 0 if device or writable else _ATTR_RDONLY
+    _set_attributes(target, _ATTR_NOSUID | reading | (0 if device else _ATTR_NODEV))
 
 
 def _make_folder(path: Path) -> None:

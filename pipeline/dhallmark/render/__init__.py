@@ -8,6 +8,7 @@
     sources.py      what a Dhall source imports, with positions (a scan, before Dhall touches anything)
     dhall.py        the `dhall` program: version, environment, limits
     diagnostics.py  what it prints on failure, as a RenderError with file, line and column
+    causes.py       such an error as a reason of the catalogue
     graph.py        the graph of imports as Dhall itself reports it
     closure.py      the record of imports and normal forms: closure.json
     resolve.py      all of these in order

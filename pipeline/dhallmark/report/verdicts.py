@@ -28,7 +28,7 @@ def verdicts_document(
         said=_said(whole),
         summary=_summary(verdicts),
         facts={**({"policy": policy} if policy else {}), **(facts or {})},
-        entries=tuple(_entry(verdict) for verdict in verdicts),
+        entries=tuple(verdict_entry(verdict) for verdict in verdicts),
         rules={
             code.value: Rule(summary=CATALOGUE[code].summary, remedy=CATALOGUE[code].remedy) for code in codes
         },
@@ -53,8 +53,9 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     return f"{len(verdicts)} verified: {found}" if verdicts else "nothing was verified, which is never success"
 
 
-def _entry(verdict: Verdict) -> Entry:
-    parts = [_check(check) for check in verdict.checks] + [_entry(part) for part in verdict.parts]
+def verdict_entry(verdict: Verdict) -> Entry:
+    """A verdict as an entry, with its checks and parts."""
+    parts = [check_entry(check) for check in verdict.checks] + [verdict_entry(part) for part in verdict.parts]
     beside = [_beside(item) for item in verdict.ignored]
     reason = verdict.reason
     return Entry(
@@ -79,7 +80,8 @@ def _beside(verdict: Verdict) -> Entry:
     )
 
 
-def _check(check: Check) -> Entry:
+def check_entry(check: Check) -> Entry:
+    """One check as an entry."""
     return Entry(
         name=check.name,
         level=Level.of(check.outcome),

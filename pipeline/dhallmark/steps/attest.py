@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dhallmark.config.load import load_config, load_policy
@@ -20,7 +19,7 @@ from dhallmark.files import directory_atomic, write_atomic
 from dhallmark.identity import KeyIdentity, Signatory
 from dhallmark.package.model import Artifacts
 from dhallmark.package.package import load_artifacts
-from dhallmark.render.closure import Closure, load_closure
+from dhallmark.render.closure import load_closure
 from dhallmark.steps.artifacts import hash_names, open_view
 from dhallmark.steps.functionary import sign_links
 from dhallmark.steps.link import Link, read_links
@@ -36,6 +35,7 @@ from dhallmark.steps.statements import (
     make_statements,
     release_sources,
 )
+from dhallmark.steps.tools import tool_versions
 from dhallmark.verdict import Outcome, Verdict
 
 
@@ -78,7 +78,7 @@ def attest(*, config: Path, build: Path, builder: Builder, allow_dirty: bool = F
         links=links,
         source=source,
         builder=builder,
-        tools=tool_versions(closure),
+        tools=tool_versions(closure, settings),
     )
     payloads = {name: statement.payload for name, statement in sorted(statements.items())}
     verdict = judge(payloads, config=settings, policy=load_policy(root / settings.policy), build=build, root=root)
@@ -198,12 +198,3 @@ def require_same_release(artifacts: Artifacts, config: Config, source: SourceSta
             where=Location(file="package/artifacts.json"),
             hint="run the steps again",
         )
-
-
-def tool_versions(closure: Closure) -> dict[str, str]:
-    """The programs that the bytes of a release depend on."""
-    try:
-        own = version("dhallmark")
-    except PackageNotFoundError:
-        own = "unreleased"
-    return {"dhallmark": own, "dhall": closure.dhall}

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,41 @@ def source_files(root: Path, *, build: Path | None = None) -> tuple[str, ...]:
     git.folder()
     found = git.paths("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_below(root, build))
     return tuple(sorted(path for path in set(found) if os.path.lexists(root / path)))
+
+
+def read_commit(root: Path, *, commit: str, folder: str = "") -> tuple[SourceState, dict[str, bytes]]:
+    """The state of `commit` in the clone `root` (bare or not), and the files below its `folder`, as they are committed.
+
+    Neither attributes nor filters of the repository change a byte. Links and submodules are left out: no release reads
+    them. Raises InputError where there is no such commit or folder, ToolError where Git fails.
+    """
+    git = _Git(root)
+    try:
+        revision = git.line("rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}")
+        tree = git.line("rev-parse", "--verify", "--end-of-options", f"{revision}:{folder}")
+    except ToolError as error:
+        if error.status is None:
+            raise
+        raise InputError(
+            f"no commit {commit!r}" + (f" with a folder {folder!r}" if folder else ""),
+            where=Location(file=str(root)),
+            hint="fetch it first, with all of its history: `git fetch --unshallow`",
+        ) from error
+    names = {}
+    for entry in git.paths("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", tree):
+        description, _, path = entry.partition("\t")
+        mode, _, name = description.split(" ")
+        if stat.S_ISREG(int(mode, 8)):
+            names[path] = name
+    state = SourceState(
+        repository=None,
+        revision=revision,
+        tree=tree,
+        folder=folder,
+        dirty=False,
+        commit_time=int(git.line("show", "--no-patch", "--format=%ct", revision)),
+    )
+    return state, dict(zip(names, git.contents(list(names.values())), strict=True))
 
 
 def uncommitted(root: Path, paths: Collection[str], *, state: SourceState) -> tuple[str, ...]:
@@ -235,13 +270,25 @@ class _Git:
     def paths(self, *arguments: str) -> list[str]:
         return [part for part in self._run(*arguments).split("\0") if part]
 
-    def _run(self, *arguments: str) -> str:
+    def contents(self, names: Sequence[str]) -> Iterator[bytes]:
+        """The blobs `names`, in that order (git-cat-file(1), "Batch output")."""
+        output = os.fsencode(self._run("cat-file", "--batch", given="\n".join(names).encode()))
+        start = 0
+        for name in names:
+            end = output.index(b"\n", start)
+            found, kind, size = output[start:end].decode().split(" ")
+            if (found, kind) != (name, "blob"):
+                raise ToolError(f"git cat-file answered with {found} for {name}", command=("git", "cat-file"))
+            yield output[end + 1 : end + 1 + int(size)]
+            start = end + 1 + int(size) + 1
+
+    def _run(self, *arguments: str, given: bytes = b"") -> str:
         command = ("git", "-C", str(self._root), *arguments)
         try:
             done = subprocess.run(
                 command,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 timeout=_TIMEOUT,
                 check=False,

@@ -1,15 +1,11 @@
 """dhallmark about files: deploy trees and Dhall projects. No other consumer is asked about these.
 
-A project is judged by resolving and rendering it, as a release does before anything is signed. What stops it is an
-error with a message, of this package or of the pinned Dhall; it is read into a reason here, and one that is not known
-stays what it is: sources that cannot be rendered.
+A project is judged by resolving and rendering it, as a release does before anything is signed.
 """
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from dhallmark.config.load import load_config, load_policy
@@ -18,6 +14,7 @@ from dhallmark.controls.case import Side
 from dhallmark.errors import Error, RenderError
 from dhallmark.plan import make_plan
 from dhallmark.reasons import Reason
+from dhallmark.render.causes import reason_of
 from dhallmark.render.dhall import Limits, find_dhall
 from dhallmark.render.render import render
 from dhallmark.render.resolve import resolve
@@ -27,14 +24,6 @@ from dhallmark.verify.trust import TrustRoot
 
 _LIMITS = Limits(seconds=20, memory=768 << 20)
 """Enough for what a control renders, and little enough to be reached soon."""
-_CAUSES: Sequence[tuple[Reason, re.Pattern[str]]] = (
-    (Reason.IMPORT_HASH_MISMATCH, re.compile(r"\S+: Import integrity check failed\n", re.ASCII)),
-    (Reason.IMPORT_UNFROZEN, re.compile(r"a remote import that is not frozen: ")),
-    (Reason.IMPORT_FORBIDDEN, re.compile(r"an import from the environment: |the import `missing`,")),
-    (Reason.IMPORT_FORBIDDEN, re.compile(r"the import \S+ leaves the project")),
-    (Reason.IMPORT_CYCLE, re.compile(r"\S+: Cyclic import: ")),
-    (Reason.RENDER_TOO_LARGE, re.compile(r"\S+: Dhall needs more than \d+ ")),
-)
 
 
 async def examine_files(kind: Kind, side: Side) -> Verdict:
@@ -56,6 +45,5 @@ async def _render(root: Path) -> Check:
             await resolve(plan, root=root, build=Path(build), dhall=await find_dhall(limits=_LIMITS))
             render(plan, root=root, build=Path(build))
         except RenderError as error:
-            reason = next((found for found, cause in _CAUSES if cause.match(error.message)), Reason.RENDER_INVALID)
-            return Check(name=name, reason=reason, detail=error.message)
+            return Check(name=name, reason=reason_of(error.message), detail=error.message)
     return Check(name=name)
