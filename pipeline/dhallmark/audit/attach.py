@@ -16,6 +16,7 @@ from dhallmark.verify.bundle import verify_bundle
 from dhallmark.verify.identities import managed_keys
 from dhallmark.verify.policy import demands
 from dhallmark.verify.reference import Reference, verify_in
+from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
 
 
@@ -36,11 +37,10 @@ async def attach_audit(
     another type, RegistryError.
     """
     digest = reference.digest
+    terms = Terms(trust, tuple(managed_keys(policy).values()), demands(policy))
     attachments: list[Attachment] = []
     for bundle in bundles:
-        result = verify_bundle(
-            bundle, trust, name="audit", keys=tuple(managed_keys(policy).values()), demands=demands(policy)
-        )
+        result = verify_bundle(bundle, terms, name="audit")
         if result.statement is None or result.identity is None:
             raise VerdictError(result.verdict, hint="nothing was attached")
         _require(result.statement, reference)

@@ -125,7 +125,7 @@ async def test_a_listing_that_cannot_be_had_whole_is_never_taken_for_an_empty_on
     layout, manifest = artifact
     fault = Fault(place=Place.REFERRERS, effect=effect, **more)
     # Little patience with what never ends; with the others as much as a busy machine may ask for.
-    limits = {"timeout": 0.5, "deadline": 1.5} if effect in {Effect.SLOW, Effect.NEVER} else {}
+    limits: dict[str, Any] = {"timeout": 0.5, "deadline": 1.5} if effect in {Effect.SLOW, Effect.NEVER} else {}
     async with serve(layout, faults=[fault]) as host:
         async with Registry(host, plain_http=True, **limits) as registry:
             with pytest.raises(RegistryError, match=said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +11,8 @@ import pytest
 from dhallmark.reasons import Reason
 from dhallmark.verify import basis as module
 from dhallmark.verify.basis import Item, TreeTarget, verdict_on, verdicts_on
-from dhallmark.verify.files import FileTarget
+from dhallmark.verify.files import FileTarget, gather_file
+from dhallmark.verify.judge import Evidence
 from dhallmark.verify.pausing import Pausing, alone, in_step
 
 if TYPE_CHECKING:
@@ -94,11 +95,10 @@ def test_what_is_held_at_once_is_bounded(signed_files: SignedFiles, monkeypatch:
     monkeypatch.setattr(module, "_HELD_BYTES", 30_000)
     gathered: list[int] = []
 
-    def gather(*arguments: object, **more: object) -> object:
+    def gather(item: FileTarget, *, stopped: Callable[[], bool]) -> Evidence:
         gathered.append(0)
-        return gather_file(*arguments, **more)
+        return gather_file(item, stopped=stopped)
 
-    gather_file = module.gather_file
     monkeypatch.setattr(module, "gather_file", gather)
     counts = [len(gathered) for _ in verdicts_on([item] * 20, signed_files.basis.judge())]
     assert len(counts) == 20

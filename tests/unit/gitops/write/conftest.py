@@ -62,7 +62,7 @@ def published(version: str = "1.4.0") -> Publication:
             seed = f"{environment}/{name}:{version}"
             artifacts.append(
                 Published(
-                    kind=kind,  # type: ignore[arg-type]
+                    kind=kind,
                     environment=environment,
                     name=name,
                     repository=f"registry.example/platform/{environment}/{name}",
