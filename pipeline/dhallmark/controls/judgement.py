@@ -31,9 +31,9 @@ import anyio
 
 from dhallmark import strictjson
 from dhallmark.config.model import Model
+from dhallmark.consumer import Consumer
 from dhallmark.control import Kind
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
-from dhallmark.controls.consumers import make_consumer
 from dhallmark.controls.inside import ASKED, VERSION, judge
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.limits import Limits, Watch
@@ -72,8 +72,8 @@ class Request(Model):
 # The keeper
 
 
-def keep(request: Request, caller: socket.socket) -> None:
-    """Make the judgement and tell `caller`. Called in a process of its own, which then ends."""
+def keep(request: Request, consumer: Consumer, caller: socket.socket) -> None:
+    """Make the judgement by `consumer` and tell `caller`. Called in a process of its own, which then ends."""
     reading, writing = os.pipe()
     try:
         enter_namespaces()
@@ -84,7 +84,7 @@ def keep(request: Request, caller: socket.socket) -> None:
     if first == 0:
         os.close(reading)
         caller.close()
-        _end_with(_first, request, writing)
+        _end_with(_first, request, consumer, writing)
     os.close(writing)
     said, late, gone = _listen(reading, caller, seconds=request.limits.seconds)
     os.kill(first, signal.SIGKILL)
@@ -145,12 +145,12 @@ def _tell(caller: socket.socket, answers: Mapping[str, Any], reason: Reason, det
 # The first process of the PID namespace
 
 
-def _first(request: Request, writing: int) -> None:
+def _first(request: Request, consumer: Consumer, writing: int) -> None:
     die_with_parent()
     # The kernel keeps signals of those inside from the first process, unless it has a handler for them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        started = _start(request)
+        started = _start(request, consumer)
     except Exception as error:  # noqa: BLE001  nothing was judged, whatever the cause
         _say(writing, {"reason": Reason.ISOLATION_UNAVAILABLE.value, "detail": str(error) or type(error).__name__})
         return
@@ -188,7 +188,7 @@ class _Started:
             ended = _reap(self.process) if ended is None else ended
 
 
-def _start(request: Request) -> _Started:
+def _start(request: Request, consumer: Consumer) -> _Started:
     """Make the place, and start everything in it."""
     user = user_of(Path("/proc/self/ns/net").stat().st_ino)
     raise_loopback()
@@ -208,15 +208,15 @@ def _start(request: Request) -> _Started:
         ours |= _serve(case, user + 1)
     reading, writing = os.pipe()
     stderr = os.open(SCRATCH, os.O_RDWR | os.O_TMPFILE, 0o600)
-    consumer = os.fork()
-    if consumer == 0:
+    process = os.fork()
+    if process == 0:
         os.close(reading)
         for descriptor in (1, 2):
             os.dup2(stderr, descriptor)
-        _end_with(_consume, request, case, user, writing)
+        _end_with(_consume, request, consumer, case, user, writing)
     os.close(writing)
     limits = Watch(limits=request.limits, scratch=SCRATCH, ours=ours)
-    return _Started(process=consumer, answers=reading, stderr=stderr, limits=limits)
+    return _Started(process=process, answers=reading, stderr=stderr, limits=limits)
 
 
 def _serve(case: Case, user: int) -> set[int]:
@@ -263,7 +263,7 @@ def _reap(consumer: int) -> int | None:
 # The consumer
 
 
-def _consume(request: Request, case: Case, user: int, writing: int) -> None:
+def _consume(request: Request, consumer: Consumer, case: Case, user: int, writing: int) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # of all, it is the one to go
     drop_privileges(user)
     limit_resources(request.limits)
@@ -275,7 +275,7 @@ def _consume(request: Request, case: Case, user: int, writing: int) -> None:
         await judge(
             case,
             CASE,
-            make_consumer(request.consumer),
+            consumer,
             host=_HOST,
             scratch=SCRATCH,
             configuration=CONFIGURATION if request.configuration is not None else None,

@@ -1,4 +1,4 @@
-"""The program that judgements are forked from: it imports what they need once, and waits.
+"""The program that judgements are forked from: it makes ready once what all of them need, and waits.
 
 `python -P -m dhallmark.controls.zygote FD CONSUMER…` takes requests from the socket FD, one packet each, with the
 socket for the answer beside it. It never runs a thread, since only the thread that forks goes on in the child. It ends
@@ -7,9 +7,12 @@ when whoever started it closes the socket.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
+
+import anyio
 
 from dhallmark.controls.consumers import make_consumer
 from dhallmark.controls.judgement import Request, keep
@@ -19,8 +22,11 @@ MAX_REQUEST_BYTES = 65536
 
 def main(arguments: list[str]) -> None:
     """Fork a judgement for each request."""
-    for name in arguments[1:]:
-        make_consumer(name)  # imports what it needs
+    consumers = {choice: make_consumer(choice) for choice in arguments[1:]}
+    for consumer in consumers.values():
+        _ = consumer.version  # is asked once, and known to all that are forked
+    anyio.run(anyio.sleep, 0)  # imports the event loop, which is more than a consumer itself needs
+    gc.freeze()  # what is here now is no garbage of the children's: looking at it would copy it into each of them
     requests = socket.socket(fileno=int(arguments[0]))
     while True:
         packet, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 1)
@@ -31,7 +37,8 @@ def main(arguments: list[str]) -> None:
             requests.close()
             try:
                 with socket.socket(fileno=descriptors[0]) as caller:
-                    keep(Request.model_validate_json(packet), caller)
+                    request = Request.model_validate_json(packet)
+                    keep(request, consumers[request.consumer], caller)
             finally:
                 os._exit(0)
         for descriptor in descriptors:
