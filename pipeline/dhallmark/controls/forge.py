@@ -21,8 +21,8 @@ from dhallmark.oci.descriptor import (
     EMPTY_CONFIG,
     Descriptor,
     Manifest,
-    build_manifest,
     bundle_annotations,
+    fallback_tag,
     referrer_manifest,
 )
 from dhallmark.statement import Statement
@@ -60,6 +60,8 @@ class Original:
     forger: Forger
     keyed: Sequence[bytes] = ()
     """Bundles by managed keys of the policy. They are carried along; nobody but the user can sign others like them."""
+    legacy: Mapping[str, Digest] = field(default_factory=dict)
+    """What is at cosign's older tags, by their suffix, where nothing is signed in bundles. It is carried along, too."""
     written: Written = field(default_factory=dict)
     """Its blobs that lie on the disk already."""
 
@@ -81,8 +83,14 @@ class Bench:
 
     @property
     def bundles(self) -> Sequence[bytes]:
-        """The good artifact's Sigstore bundles, all of them verified, by identities of the policy."""
-        return [*(one.bundle for one in self.original.signed), *self.original.keyed]
+        """The good artifact's Sigstore bundles, all of them verified, by identities of the policy; at least one.
+
+        Raises NotApplicableError where there is none.
+        """
+        found = [*(one.bundle for one in self.original.signed), *self.original.keyed]
+        if not found:
+            raise NotApplicableError("what is signed about the artifact is in cosign's older format, not in bundles")
+        return found
 
     @property
     def signed(self) -> Sequence[SignedStatement]:
@@ -123,28 +131,47 @@ class Forge:
 
     async def copy(self) -> Digest:
         """Put the good artifact there, bare: without anything that refers to it."""
-        good = self.original.layout
-        manifest = good.manifests[self.original.digest]
-        self.layout.add_manifest(manifest)
-        for blob in manifest.blobs():
-            self.layout.blobs[blob.digest] = good.blobs[blob.digest]
-        return manifest.digest
+        self.layout.add_artifact(self.original.digest, self.original.layout)
+        return self.original.digest
+
+    async def carry(self, digest: Digest) -> None:
+        """Give the artifact `digest` everything that is signed about the good one."""
+        for bundle in (*(one.bundle for one in self.original.signed), *self.original.keyed):
+            await self.attach(digest, bundle)
+        for suffix, manifest in self.original.legacy.items():
+            self.layout.add_artifact(manifest, self.original.layout)
+            self.layout.tags[f"{fallback_tag(digest)}{suffix}"] = manifest
 
     async def rebuild(self, change: Callable[[bytes], bytes]) -> Digest:
         """Put the good artifact there with its first layer changed and a manifest that fits: another digest, bare."""
+        return self._rebuilt(self.original.digest, change).digest
+
+    def _rebuilt(self, digest: Digest, change: Callable[[bytes], bytes]) -> Manifest:
         good = self.original.layout
-        config, first, *others = good.manifests[self.original.digest].blobs()
-        changed = change(good.blobs[first.digest])
-        for blob in (config, *others):
-            self.layout.blobs[blob.digest] = good.blobs[blob.digest]
-        self.layout.add_blob(changed)
-        mutant = build_manifest(config=config, layers=[Descriptor.of(changed, first.media_type), *others])
+        manifest = good.manifests[digest]
+        body = manifest.body()
+        if manifest.is_index:
+            # One of its manifests is another; the rest stays as it is.
+            first = next(place for place, child in enumerate(manifest.children()) if good.first_layer(child.digest))
+            for place, child in enumerate(manifest.children()):
+                if place == first:
+                    made = self._rebuilt(child.digest, change)
+                    body["manifests"][place] |= {"digest": made.digest, "size": len(made.content)}
+                else:
+                    self.layout.add_artifact(child.digest, good)
+        else:
+            config, layer, *others = manifest.blobs()
+            for blob in (config, *others):
+                self.layout.blobs[blob.digest] = good.blobs[blob.digest]
+            changed = change(good.blobs[layer.digest])
+            body["layers"][0] |= {"digest": self.layout.add_blob(changed), "size": len(changed)}
+        mutant = Manifest.of(strictjson.dump_compact(body), manifest.media_type)
         self.layout.add_manifest(mutant)
-        return mutant.digest
+        return mutant
 
     async def corrupt(self, digest: Digest) -> None:
         """Flip a bit in the stored bytes of the first layer of `digest`: served under its old digest."""
-        layer = self.layout.manifests[digest].blobs()[1].digest
+        layer = first_layer(self.layout, digest).digest
         content = bytearray(self.layout.blobs[layer])
         content[len(content) // 2] ^= 1
         self.layout.blobs[layer] = bytes(content)
@@ -175,6 +202,22 @@ class Forge:
         write_new(side.trusted_root, self.original.trusted_root)
         for name, content in self.working_directory.items():
             write_new(side.working_directory / name, content)
+
+
+def first_layer(layout: Layout, digest: Digest) -> Descriptor:
+    """As the method of `layout`. Raises NotApplicableError where there is no layer."""
+    found = layout.first_layer(digest)
+    if found is None:
+        raise NotApplicableError("the artifact has no layer")
+    return found
+
+
+def only_layer(layout: Layout, digest: Digest) -> Descriptor:
+    """The one layer that the artifact `digest` has. Raises NotApplicableError where there are others, or an index."""
+    layers = layout.manifests[digest].blobs()[1:]
+    if len(layers) != 1:
+        raise NotApplicableError("the artifact is not a manifest with one layer")
+    return layers[0]
 
 
 def attach_bundle(

@@ -52,6 +52,29 @@ class Layout:
                 found.append(manifest)
         return found
 
+    def first_layer(self, digest: Digest) -> Descriptor | None:
+        """The first layer of the artifact `digest`; of an image index, that of the first manifest in it that has one.
+
+        None where there is no layer at all.
+        """
+        manifest = self.manifests[digest]
+        below = (self.first_layer(child.digest) for child in manifest.children())
+        return next(iter(manifest.blobs()[1:]), None) or next(filter(None, below), None)
+
+    def add_artifact(self, digest: Digest, source: Layout) -> None:
+        """Put the artifact `digest` of `source` here with all that it is made of, and nothing that refers to it."""
+        manifest = source.manifests[digest]
+        self.add_manifest(manifest)
+        for blob in manifest.blobs():
+            self.blobs[blob.digest] = source.blobs[blob.digest]
+        for child in manifest.children():
+            self.add_artifact(child.digest, source)
+
+    def levels(self, digest: Digest) -> int:
+        """How many levels of manifests lie below: none below a manifest, one below an index of manifests."""
+        children = self.manifests[digest].children() if digest in self.manifests else ()
+        return max((1 + self.levels(child.digest) for child in children), default=0)
+
     def add_fallback_index(self, digest: Digest) -> None:
         """List what refers to `digest` now under its fallback tag, as clients of an old registry do."""
         listed = [manifest.descriptor.to_json() for manifest in self.referrers(digest)]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from dhallmark import strictjson
 from dhallmark.control import Mutation
-from dhallmark.controls.forge import Bench
+from dhallmark.controls.forge import Bench, first_layer
 from dhallmark.controls.forging.bundle import GENUINE, Recipe
 from dhallmark.controls.mutations import exactly, under_policy
 from dhallmark.digest import Digest
@@ -146,7 +146,7 @@ def _time(bench: Bench, after: timedelta) -> str:
 
 
 def _links(bench: Bench, digest: Digest) -> Json:
-    layer = bench.forge.layout.manifests[digest].blobs()[1].digest
+    layer = first_layer(bench.forge.layout, digest).digest
     return {
         MAKE: {"materials": {"src/main": Digest.of(b"source").hex}, "products": {"out/chart": layer.hex}},
         PUBLISH: {"materials": {"out/chart": layer.hex}, "products": {"oci/manifest": digest.hex}},

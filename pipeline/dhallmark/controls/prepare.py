@@ -23,7 +23,8 @@ from dhallmark.errors import UsageError, VerdictError
 from dhallmark.files import directory_atomic
 from dhallmark.identity import Identity
 from dhallmark.oci.client import Registry
-from dhallmark.oci.descriptor import split_repository
+from dhallmark.oci.descriptor import Manifest, fallback_tag, split_repository
+from dhallmark.oci.referrers import LEGACY_SUFFIXES
 from dhallmark.progress import Progress, Silent
 from dhallmark.verdict import Outcome
 from dhallmark.verify.artifact import verify_artifact
@@ -69,7 +70,7 @@ async def read_original(target: Target, *, lab: Path | None = None, registry_ca:
         verdict = await verify_artifact(registry, target, policy, trust)
         if verdict.outcome is not Outcome.ACCEPTED:
             raise VerdictError(verdict, hint="controls start from an artifact that the policy accepts")
-        layout, attached = await _read(registry, target)
+        layout, attached, legacy = await _read(registry, target)
     forgers = Forgers.make(lab=lab)
     for root in forgers.trusted_roots:
         trusted_root = merge_trust(trusted_root, json.dumps(root).encode())
@@ -80,6 +81,7 @@ async def read_original(target: Target, *, lab: Path | None = None, registry_ca:
         name=target.subject_name or target.repository,
         signed=tuple(signed),
         keyed=tuple(keyed),
+        legacy=legacy,
         policy=believing(target.policy.read_bytes(), Digest.of(trusted_root), given=trust.digest),
         beside=_beside(target.policy),
         trusted_root=trusted_root,
@@ -145,20 +147,35 @@ async def _write_side(control: Control, mutation: Mutation, original: Original, 
     return digest
 
 
-async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes]]:
-    """The good artifact with its bundles as a layout, and the bundles."""
+async def _read(registry: Registry, target: Target) -> tuple[Layout, list[bytes], Mapping[str, Digest]]:
+    """The good artifact with its bundles as a layout; the bundles; and what is at older tags, where there is none."""
     _, repository = split_repository(target.repository)
     layout = Layout()
-    manifest = await registry.get_manifest(repository, target.digest)
-    if not manifest.blobs()[1:]:
+    manifest = await _copy(registry, repository, target.digest, layout)
+    if layout.first_layer(target.digest) is None:
         raise UsageError(f"{target.repository}@{target.digest} has no layer: controls change the first one")
-    layout.add_manifest(manifest)
-    for blob in manifest.blobs():
-        layout.add_blob(await registry.get_blob(repository, blob.digest))
     bundles = await registry.bundles(repository, target.digest)
     for bundle in bundles:
         attach_bundle(layout, manifest, bundle)
-    return layout, bundles
+    legacy: dict[str, Digest] = {}
+    for suffix in () if bundles else LEGACY_SUFFIXES:
+        tag = f"{fallback_tag(target.digest)}{suffix}"
+        found = await registry.find_manifest(repository, tag)
+        if found is not None:
+            await _copy(registry, repository, found.digest, layout)
+            layout.tags[tag] = legacy[suffix] = found.digest
+    return layout, bundles, legacy
+
+
+async def _copy(registry: Registry, repository: str, digest: Digest, layout: Layout) -> Manifest:
+    """Put a manifest of the registry into `layout`, with all that it is made of."""
+    manifest = await registry.get_manifest(repository, digest)
+    layout.add_manifest(manifest)
+    for blob in manifest.blobs():
+        layout.add_blob(await registry.get_blob(repository, blob.digest))
+    for child in manifest.children():
+        await _copy(registry, repository, child.digest, layout)
+    return manifest
 
 
 def _identity_of(entry: Any) -> object:  # noqa: ANN401 - an entry of any list of a trust root

@@ -92,8 +92,8 @@ def fill(port: int, repository: str, layout: Layout, *, tagged: Digest) -> None:
     """Put every manifest and tag of `layout` into `repository`, and a tag on `tagged`. Raises ToolError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     # An index is taken only where what it lists is there.
-    manifests = sorted(layout.manifests.values(), key=lambda manifest: (manifest.is_index, manifest.digest))
-    names: list[tuple[str, Manifest]] = [(manifest.digest, manifest) for manifest in manifests]
+    below_first = sorted(layout.manifests, key=lambda digest: (layout.levels(digest), digest))
+    names: list[tuple[str, Manifest]] = [(digest, layout.manifests[digest]) for digest in below_first]
     names += [(name, layout.manifests[digest]) for name, digest in layout.tags.items()]
     names += [(TAG, layout.manifests[tagged])] if tagged in layout.manifests else []
     try:

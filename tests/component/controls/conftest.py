@@ -20,13 +20,14 @@ from dhallmark.controls.faults import Fault
 from dhallmark.controls.forge import Original, SignedStatement, attach_bundle
 from dhallmark.controls.forging.authorities import Forgers
 from dhallmark.controls.forging.bundle import Forger
+from dhallmark.controls.forging.legacy import legacy_signature, legacy_tag
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.prepare import merge_trust
 from dhallmark.controls.proxy import Proxy
 from dhallmark.controls.registry import false_blobs, fill, link_blobs, start_registry
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity, SubjectKind
-from dhallmark.oci.descriptor import Descriptor, Manifest, build_manifest
+from dhallmark.oci.descriptor import OCI_INDEX, Descriptor, Manifest, build_manifest
 from dhallmark.package.model import HELM_CONFIG, HELM_CONTENT
 from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, Statement, Subject
 
@@ -212,12 +213,54 @@ def _statements(manifest: Digest, archive: Digest) -> list[Statement]:
     ]
 
 
+def _with_another(layout: Layout, manifest: Manifest) -> Manifest:
+    """An image index of `manifest` and of an image with two layers, in an index of its own."""
+    layers = [b"one layer", b"another layer"]
+    for blob in layers:
+        layout.add_blob(blob)
+    other = build_manifest(
+        config=Descriptor.of(CONFIG, HELM_CONFIG), layers=[Descriptor.of(blob, HELM_CONTENT) for blob in layers]
+    )
+    inner = _index(other)
+    outer = _index(inner, manifest)
+    for one in (other, inner, outer):
+        layout.add_manifest(one)
+    return outer
+
+
+def _index(*manifests: Manifest) -> Manifest:
+    listed = [{"mediaType": one.media_type, "digest": one.digest, "size": len(one.content)} for one in manifests]
+    return Manifest.of(
+        json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}).encode(), OCI_INDEX
+    )
+
+
+def _sign_by_tag(layout: Layout, manifest: Manifest, forgers: Forgers, signer: Identity) -> Digest:
+    signature, blobs = legacy_signature(forgers, signer, repository=RELEASED, digest=manifest.digest)
+    for blob in blobs:
+        layout.add_blob(blob)
+    layout.add_manifest(signature)
+    layout.tags[legacy_tag(manifest.digest)] = signature.digest
+    return signature.digest
+
+
 @pytest.fixture(scope="session")
 def make_original() -> Callable[..., Original]:
     """Makes a released chart that somebody else's instance signed: by all statements that dhallmark makes, or, `small`,
-    by cosign's alone, with a policy that asks for no more; by a workflow, or as `subject`, which is of that kind."""
+    by cosign's alone, with a policy that asks for no more; by a workflow, or as `subject`, which is of that kind.
 
-    def make(*, small: bool = False, subject: str = "", kind: SubjectKind = SubjectKind.URI) -> Original:
+    As an `index` it is an image index of the chart and another image, and what is signed is the index. In the `legacy`
+    format it has cosign's signature at a tag, and no bundle.
+    """
+
+    def make(
+        *,
+        small: bool = False,
+        subject: str = "",
+        kind: SubjectKind = SubjectKind.URI,
+        index: bool = False,
+        legacy: bool = False,
+    ) -> Original:
         chart, layout = _chart(), Layout()
         for blob in (CONFIG, chart):
             layout.add_blob(blob)
@@ -225,6 +268,8 @@ def make_original() -> Callable[..., Original]:
             config=Descriptor.of(CONFIG, HELM_CONFIG), layers=[Descriptor.of(chart, HELM_CONTENT)]
         )
         layout.add_manifest(manifest)
+        if index:
+            manifest = _with_another(layout, manifest)
         user = Forgers.make()
         signer = Identity(
             issuer="https://token.actions.githubusercontent.com",
@@ -243,10 +288,11 @@ def make_original() -> Callable[..., Original]:
         statements = _statements(manifest.digest, Digest.of(chart))
         signed = [
             SignedStatement(bundle=Forger(user).bundle(one.payload, signer), statement=one, identity=signer)
-            for one in statements[: 1 if small else None]
+            for one in statements[: 0 if legacy else 1 if small else None]
         ]
         for one in signed:
             attach_bundle(layout, manifest, one.bundle)
+        older = {".sig": _sign_by_tag(layout, manifest, user, signer)} if legacy else {}
         forgers = Forgers.make()
         trusted_root = json.dumps(user.trusted_roots[0]).encode()
         for root in forgers.trusted_roots:
@@ -258,10 +304,12 @@ def make_original() -> Callable[..., Original]:
             signed=tuple(signed),
             policy=(SMALL_POLICY if small else WHOLE_POLICY)
             .replace(f"{WORKFLOW}@refs/heads/main", f"{signer.subject}\n    subjectKind: {kind.value}")
-            .encode(),
+            .encode()
+            + (b"formats: [legacy]\n" if legacy else b""),
             beside={},
             trusted_root=trusted_root,
             forger=Forger(forgers),
+            legacy=older,
         )
 
     return make

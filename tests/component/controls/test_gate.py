@@ -191,6 +191,26 @@ def test_a_release_that_only_cosign_signed_has_its_controls_and_is_told_of_the_o
     assert families(skipped) <= {"P1", "P13", "P16", "P18", "P22", "C15", "G6", "G7", "P20", "R3"}
 
 
+def test_an_image_index_that_others_published_has_its_controls(
+    make_original: Callable[..., Original], tmp_path: Path
+) -> None:
+    """Of several platforms, one in an index of its own, with more than one layer; the index is what is signed."""
+    chosen = [*filter(judged_here, CONTROLS)]
+    skipped = judge_all(prepare(make_original(small=True, index=True), tmp_path, chosen), chosen)
+    assert skipped["H1-parent"] == "the artifact is not a manifest with one layer"
+    assert families(skipped) <= {"P1", "P13", "P16", "P18", "P22", "C15", "G6", "G7", "P20", "R3", "H1"}
+    assert not {"S2-repacked", "S2-served", "S6", "R4-index", "P23-signer"} & skipped.keys()
+
+
+def test_an_artifact_that_only_cosign_2_signed_has_controls_of_that_and_is_told_of_the_others(
+    make_original: Callable[..., Original], tmp_path: Path
+) -> None:
+    chosen = [*filter(judged_here, CONTROLS)]
+    skipped = judge_all(prepare(make_original(small=True, legacy=True), tmp_path, chosen), chosen)
+    assert not {"S1", "S2-repacked", "S2-served", "S6", "P17-policy", "T10-stale"} & skipped.keys()
+    assert skipped["C1"] == "no certificate of an identity of the policy signed a statement about the artifact"
+
+
 @pytest.mark.parametrize(
     ("kind", "subject", "missing"),
     [

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dhallmark.control import Control, Group, Kind, Mutation, NotApplicableError
 from dhallmark.controls.catalogue.expected import DHALLMARK, by_all, only, rejected
-from dhallmark.controls.forge import Bench
+from dhallmark.controls.forge import Bench, only_layer
 from dhallmark.controls.layouts import INSPECTED
 from dhallmark.controls.mutations import retargeted
 from dhallmark.digest import Digest
@@ -43,9 +43,9 @@ def _packed(attack: Attack) -> Mutation:
     """The good artifact with its chart packed again after `attack`, and all statements signed anew about that."""
 
     async def mutate(bench: Bench) -> Digest:
-        layer = bench.original.layout.manifests[bench.good].blobs()[1].digest
+        layer = only_layer(bench.original.layout, bench.good).digest
         digest = await bench.forge.rebuild(lambda content: _pack(content, attack))
-        other = bench.forge.layout.manifests[digest].blobs()[1].digest
+        other = only_layer(bench.forge.layout, digest).digest
         for one in bench.signed:
             payload = retargeted(retargeted(one.statement.payload, bench.good, digest), layer, other)
             await bench.forge.attach(digest, bench.forge.sign(payload, one.identity))

@@ -35,16 +35,14 @@ async def _unsigned(bench: Bench) -> Digest:
 async def _tampered(bench: Bench) -> Digest:
     """The attacker changes the chart, pushes it, and carries all signatures along."""
     digest = await bench.forge.rebuild(flip_last_bit)
-    for bundle in bench.bundles:
-        await bench.forge.attach(digest, bundle)
+    await bench.forge.carry(digest)
     return digest
 
 
 async def _tampered_in_place(bench: Bench) -> Digest:
     """The registry, or what stands before it, serves other bytes under the signed digest."""
     digest = await bench.forge.copy()
-    for bundle in bench.bundles:
-        await bench.forge.attach(digest, bundle)
+    await bench.forge.carry(digest)
     await bench.forge.corrupt(digest)
     return digest
 
@@ -52,8 +50,7 @@ async def _tampered_in_place(bench: Bench) -> Digest:
 async def _replayed(bench: Bench) -> Digest:
     """Another artifact altogether, with the good one's signatures."""
     digest = await bench.forge.rebuild(lambda _: b"an artifact that nobody signed")
-    for bundle in bench.bundles:
-        await bench.forge.attach(digest, bundle)
+    await bench.forge.carry(digest)
     return digest
 
 

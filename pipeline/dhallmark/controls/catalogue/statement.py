@@ -7,7 +7,7 @@ from typing import Any
 
 from dhallmark.control import Control, Group, Mutation, NotApplicableError
 from dhallmark.controls.catalogue.expected import by_all
-from dhallmark.controls.forge import Bench, SignedStatement
+from dhallmark.controls.forge import Bench, SignedStatement, only_layer
 from dhallmark.controls.mutations import Json, beside, edited, note, of_type, restated, under_policy
 from dhallmark.digest import Digest
 from dhallmark.oci.descriptor import BUNDLE_V0_3, EMPTY_CONFIG, EMPTY_CONFIG_TYPE, Descriptor, build_manifest
@@ -138,10 +138,10 @@ def _uncommitted(body: Json) -> None:
 def _without_archive(bench: Bench, one: SignedStatement) -> Iterator[bytes]:
     """Provenance that no longer names the chart, only the manifest."""
     if one.statement.predicate_type == SLSA_PROVENANCE_V1:
-        layers = {layer.digest.hex for layer in bench.original.layout.manifests[bench.good].blobs()[1:]}
+        archive = only_layer(bench.original.layout, bench.good).digest.hex
 
         def change(body: Json) -> None:
-            body["subject"] = [item for item in body["subject"] if item["digest"].get("sha256") not in layers]
+            body["subject"] = [item for item in body["subject"] if item["digest"].get("sha256") != archive]
 
         yield edited(one.statement.payload, change)
     else:
