@@ -1,7 +1,8 @@
 """The ways in which the catalogue makes mutants: small functions that yield mutations.
 
-`changed` alters what the user's own signer signed; `resigned` has the forger sign the same statements, as a recipe
-says; `restated` has the forger sign other statements, flawlessly. All keep the artifact's own bytes.
+`resigned` has the forger sign the same statements, as a recipe says; `restated` has the forger sign other statements,
+flawlessly. Both keep the artifact's own bytes. What the user's own signer signed is carried along, and never altered:
+which log vouches for it, and so what a consumer says first, is not for a control to know.
 """
 
 from __future__ import annotations
@@ -22,36 +23,10 @@ from dhallmark.controls.layout import Layout
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity, SubjectKind
 from dhallmark.lab import pki
-from dhallmark.statement import Statement
+from dhallmark.statement import Statement, Subject
 
 Json = dict[str, Any]
 STRANGER = "stranger"
-
-
-def changed(change: Callable[[Json], None]) -> Mutation:
-    """The good artifact with its own bundles, each after `change`."""
-
-    async def mutate(bench: Bench) -> Digest:
-        digest = await bench.forge.copy()
-        for one in bench.signed:
-            body = strictjson.parse(one.bundle, what="bundle")
-            change(body)
-            await bench.forge.attach(digest, strictjson.dump_compact(body))
-        return digest
-
-    return mutate
-
-
-def rewritten(change: Callable[[bytes], bytes]) -> Mutation:
-    """The good artifact with its own bundles, the text of each after `change`."""
-
-    async def mutate(bench: Bench) -> Digest:
-        digest = await bench.forge.copy()
-        for one in bench.signed:
-            await bench.forge.attach(digest, change(one.bundle))
-        return digest
-
-    return mutate
 
 
 def resigned(recipe: Recipe = GENUINE) -> Mutation:
@@ -199,18 +174,9 @@ def of_type(bench: Bench, predicate_type: str) -> SignedStatement:
 
 def note(bench: Bench, *, predicate_type: str, predicate: Json) -> bytes:
     """A statement of another type about the good artifact."""
-    subject = next(
-        (
-            item
-            for one in bench.signed
-            for item in one.statement.subjects
-            if item.digest == bench.good and item.name == bench.name
-        ),
-        None,
-    )
-    if subject is None:
-        raise NotApplicableError("no statement names the artifact")
-    return Statement.build(predicate_type=predicate_type, subjects=[subject], predicate=predicate).payload
+    return Statement.build(
+        predicate_type=predicate_type, subjects=[Subject(bench.name, bench.good)], predicate=predicate
+    ).payload
 
 
 def stranger(identity: Identity) -> Identity:

@@ -14,13 +14,11 @@ from dhallmark.controls.forging.log import b64
 from dhallmark.controls.mutations import (
     Json,
     as_it_is,
-    changed,
     edited,
     keyed,
     resigned,
     restated,
     retargeted,
-    rewritten,
     to_url_safe,
     under_policy,
 )
@@ -55,12 +53,17 @@ async def _replayed(bench: Bench) -> Digest:
 
 
 async def _renamed(bench: Bench) -> Digest:
-    """The attacker's artifact, with the good one's bundles, whose payloads now name it."""
+    """The attacker's artifact, with what is signed about the good one in bundles whose payloads now name it."""
     digest = await bench.forge.rebuild(flip_last_bit)
     for one in bench.signed:
-        body = strictjson.parse(one.bundle)
-        body["dsseEnvelope"]["payload"] = b64(retargeted(one.statement.payload, bench.good, digest))
-        await bench.forge.attach(digest, strictjson.dump_compact(body))
+        evil = retargeted(one.statement.payload, bench.good, digest)
+        if evil != one.statement.payload:
+
+            def change(body: Json, payload: bytes = evil) -> None:
+                body["dsseEnvelope"]["payload"] = b64(payload)
+
+            bundle = bench.forge.sign(one.statement.payload, one.identity, Recipe(change=change))
+            await bench.forge.attach(digest, bundle)
     return digest
 
 
@@ -73,7 +76,7 @@ def _two_payloads(*, signed_first: bool) -> Mutation:
             good = b64(one.statement.payload)
             evil = b64(retargeted(one.statement.payload, bench.good, digest))
             first, second = (good, evil) if signed_first else (evil, good)
-            body = strictjson.parse(one.bundle)
+            body = strictjson.parse(bench.forge.sign(one.statement.payload, one.identity))
             body["dsseEnvelope"]["payload"] = first
             text = strictjson.dump_compact(body)
             key = b'"payload":"%b"' % first.encode()
@@ -144,6 +147,14 @@ def _first_digest_in_capitals(body: Json) -> None:
 
 def _no_subject_value(body: Json) -> None:
     body["subject"] = None
+
+
+async def _with_a_key_twice(bench: Bench) -> Digest:
+    digest = await bench.forge.copy()
+    for one in bench.signed:
+        bundle = bench.forge.sign(one.statement.payload, one.identity)
+        await bench.forge.attach(digest, bundle.replace(b"{", b'{"mediaType":"text/plain",', 1))
+    return digest
 
 
 def _without_signatures(body: Json) -> None:
@@ -266,7 +277,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="an envelope without signatures",
         flaw="A loop over no signatures in which none fails.",
-        mutate=changed(_without_signatures),
+        mutate=resigned(Recipe(change=_without_signatures)),
         expect=by_all(Reason.ENVELOPE_MALFORMED),
     ),
     Control(
@@ -283,7 +294,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="a payload that is not base64",
         flaw="A payload that cannot be read, and so is never refused (CVE-2026-39395).",
-        mutate=changed(_no_base64),
+        mutate=resigned(Recipe(change=_no_base64)),
         expect=by_all(Reason.ENVELOPE_MALFORMED),
     ),
     Control(
@@ -331,7 +342,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="a payload in base64 with line ends in it, which some decoders drop and others do not",
         flaw="Two decoders of one payload that see different bytes.",
-        mutate=changed(_with_line_ends),
+        mutate=resigned(Recipe(change=_with_line_ends)),
         expect=by_all(Reason.ENVELOPE_MALFORMED),
     ),
     Control(
@@ -348,7 +359,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="the same signature twice in one envelope",
         flaw="One signature that counts twice for a threshold.",
-        mutate=changed(_signed_twice),
+        mutate=resigned(Recipe(change=_signed_twice)),
         expect=by_all(Reason.ENVELOPE_MALFORMED),
     ),
     *(
@@ -375,7 +386,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="bundles with a key that stands twice",
         flaw="Two parsers of one bundle that see different things.",
-        mutate=rewritten(lambda text: text.replace(b"{", b'{"mediaType":"text/plain",', 1)),
+        mutate=_with_a_key_twice,
         expect=by_all(Reason.BUNDLE_MALFORMED),
     ),
     Control(
@@ -400,7 +411,7 @@ CONTROLS = (
         group=Group.SIGNATURE,
         title="bundles of a version that does not exist yet",
         flaw="A format that is not known, and so is read as another.",
-        mutate=changed(_of_another_version),
+        mutate=resigned(Recipe(change=_of_another_version)),
         expect=by_all(Reason.FORMAT_UNSUPPORTED),
     ),
 )
