@@ -86,7 +86,7 @@ async def test_a_token_leaves_no_trace(
             sigstore=lab.service(),
         )
         image = await module.ci_image()
-        await image.with_exec(["sh", "-c", f"echo {marker} | tee /marker; sleep 1"]).file("/marker").sync()
+        await image.with_exec(["sh", "-c", f"echo {marker} | tee /marker; sleep 5"]).file("/marker").sync()
 
     signature = token.rpartition(".")[2]
     places = (*engine_places, session_log)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import socket
 import tarfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.component.ports import free_port
 
 from dhallmark.control import Group
 from dhallmark.controls.case import Case, Side
@@ -64,12 +64,6 @@ def small_artifact(layer: bytes = CHART, *, bundles: int = 4) -> tuple[Layout, M
 def make_artifact() -> Callable[..., tuple[Layout, Manifest]]:
     """`small_artifact`, for tests that cannot import a neighbour."""
     return small_artifact
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

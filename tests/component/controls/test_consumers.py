@@ -7,7 +7,6 @@ registry that fails is stated with those controls.
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.component.ports import free_port
 
 from dhallmark.consumer import Target
 from dhallmark.control import Control, Group, Kind
@@ -105,9 +105,7 @@ def served(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     blobs = tmp_path_factory.mktemp("registry") / "blobs"
     link_blobs(blobs, layouts)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     registry = start_registry(port, blobs, user=None)
     try:
         for name, path in layouts.items():

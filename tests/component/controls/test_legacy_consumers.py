@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.component.ports import free_port
 
 from dhallmark.consumer import Target
 from dhallmark.controls.consumers import make_consumer
@@ -76,9 +76,7 @@ def signed(
         layout.write(folder / name)
         layouts[name] = (layout, Digest(manifest.digest))
     link_blobs(folder / "blobs", {name: folder / name for name in layouts})
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     registry = start_registry(port, folder / "blobs", user=None)
     try:
         for layout, digest in layouts.values():

@@ -10,7 +10,6 @@ import http.server
 import importlib.util
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -25,6 +24,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
+from tests.component.ports import free_port
 
 from dhallmark.config.model import Publish
 from dhallmark.digest import Digest
@@ -55,15 +55,6 @@ def _tool(name: str) -> str:
     return found
 
 
-def _free_port() -> int:
-    """A port that nothing listens on, and that no connection is given by chance while a registry starts."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with contextlib.suppress(OSError), socket.socket() as listener:
-            listener.bind(("127.0.0.1", port))
-            return port
-    pytest.fail("no free port")
-
-
 @contextlib.contextmanager
 def _serving(kind: str, folder: Path, *, auth: str = "", tls: tuple[Path, Path] | None = None) -> Iterator[str]:
     """A registry of `kind` that keeps its blobs in `folder`; yields host and port.
@@ -71,7 +62,7 @@ def _serving(kind: str, folder: Path, *, auth: str = "", tls: tuple[Path, Path] 
     `auth` is what distribution's configuration has there; `tls` its certificate and key.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     if kind == "distribution":
         config = folder / "config.yaml"
         config.write_text(
