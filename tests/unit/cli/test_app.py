@@ -239,20 +239,34 @@ app.main()
     assert err.startswith("error: stopped")
 
 
+_YARDSTICK = (
+    "import argparse, ast, asyncio, decimal, email.message, fractions, http.client, unittest.mock, xml.dom.minidom"
+)
+_YARDSTICKS = 2.5
+"""How many times as long as that the help may take, however busy the machine is: 1.7 when this was written."""
+
+
+def _processor_seconds(*words: str, code: str = "") -> tuple[float, str]:
+    """What a program takes by itself, and what it prints."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with _spawn(*words, code=code) as process:
+        out, _ = process.communicate(timeout=120)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process.returncode == ExitCode.OK
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, out
+
+
 def test_help_answers_in_a_quarter_of_a_second_and_loads_no_command() -> None:
-    fastest = 60.0
-    # Processor time, the best of a few: what the program takes by itself, whatever else this machine does meanwhile.
+    fastest = yardstick = 60.0
+    # The best of a few. A machine that does much else is slower at everything: then a yardstick says how much.
     for _ in range(10):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with _spawn("--help") as process:
-            out, _ = process.communicate(timeout=30)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        fastest = min(fastest, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        seconds, out = _processor_seconds("--help")
+        assert "release" in out
+        fastest = min(fastest, seconds)
         if fastest <= 0.25:
             break
-    assert process.returncode == ExitCode.OK
-    assert "release" in out
-    assert fastest <= 0.25
+        yardstick = min(yardstick, _processor_seconds(code=_YARDSTICK)[0])
+    assert fastest <= 0.25 or fastest <= _YARDSTICKS * yardstick
     with _spawn(code="import sys; from dhallmark.cli.app import run; run(['--help']); print(*sys.modules)") as process:
         loaded = process.communicate(timeout=30)[0].splitlines()[-1].split()
     assert not {"pydantic", "sigstore", "in_toto", "httpx", "cryptography", "yaml"} & set(loaded)
