@@ -1,16 +1,26 @@
 """Running other programs: output to a log, its end shown when they fail."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
 
 TAIL_LINES = 20
+PAUSES = (5.0, 20.0)
+"""Seconds before the second and the third try of what fetches from a registry."""
+_PASSING = re.compile(
+    r"time[d ]*out|connection (?:reset|refused)|unexpected EOF|TLS handshake|no such host|temporary failure"
+    r"|network is unreachable|\b(?:429|50[0234]) ",
+    re.IGNORECASE,
+)
+"""What programs say of a network that may be back in a moment."""
 
 
 def tail(path: Path, *, lines: int = TAIL_LINES) -> str:
@@ -60,6 +70,27 @@ def run(
         raise ToolchainError(
             f"{words[0]} failed with exit code {process.returncode}. The end of {log}:\n{tail(log)}",
         )
+
+
+def run_online(
+    arguments: Sequence[str | Path], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
+    """`run` a program that fetches by itself and does not try again: where it complains of the network, it is.
+
+    Raises:
+        ToolchainError: as `run`.
+    """
+    for pause in (*PAUSES, None):
+        before = log.stat().st_size if log.is_file() else 0
+        try:
+            run(arguments, log=log, cwd=cwd, env=env)
+        except ToolchainError:
+            said = log.read_bytes()[before:].decode(errors="replace")
+            if pause is None or _PASSING.search(said) is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def output(arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:

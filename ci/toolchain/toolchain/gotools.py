@@ -72,7 +72,7 @@ class GoTool:
                 arguments += ["-tags", ",".join(self.tags)]
             if self.lock != "go.mod":
                 arguments += ["-modfile", self.lock]
-            command.run([*arguments, "-o", target / name, package], log=log, cwd=self.source, env=go.env)
+            command.run_online([*arguments, "-o", target / name, package], log=log, cwd=self.source, env=go.env)
 
 
 DAGGER = "github.com/dagger/dagger"

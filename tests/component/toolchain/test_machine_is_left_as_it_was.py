@@ -84,7 +84,13 @@ class Machine:
             "name resolution": Path("/etc/resolv.conf").read_text(),
             "upstream copy": Path("/etc/dnsmasq-resolv.conf").exists(),
             "processes": sorted(processes_below(self.cache)),
-            "control groups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/dhallmark-test*")),
+            # Not glob: others' groups go while they are walked, which os.walk takes for empty ones.
+            "control groups": sorted(
+                f"{folder}/{name}"
+                for folder, names, _ in os.walk("/sys/fs/cgroup")
+                for name in names
+                if name.startswith("dhallmark-test")
+            ),
         }
 
 
@@ -94,7 +100,7 @@ def processes_below(folder: Path) -> Iterator[str]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             environment = (entry / "environ").read_bytes().decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
