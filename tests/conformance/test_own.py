@@ -95,81 +95,89 @@ class Made:
 
 
 V2: Json = {"how": REKOR_V2, "stamp": {}}
-NOW = datetime.now(UTC).replace(microsecond=0)
-CASES: dict[str, Made] = {
-    "happy-path-v0.1": Made(change=version("0.1")),
-    "happy-path-v0.2": Made(change=version("0.2")),
-    "happy-path-v0.3": Made(change=version("0.3")),
-    "happy-path-dsse": Made(message=False),
-    "happy-path-intoto": Made(message=False, how={"kind": ("intoto", "0.0.2")}, change=version("0.2")),
-    "intoto-with-timestamp": Made(
-        message=False, how={"kind": ("intoto", "0.0.2")}, stamp={"attributes": False, "pieces": True}
-    ),
-    "dsse-in-hashedrekord": Made(message=False, how={"kind": ("hashedrekord", "0.0.1")}),
-    "promise-alone-v0.1": Made(change=lambda b: [version("0.1")(b), entry(b).pop("inclusionProof")]),
-    "promise-alone-v0.2_fail": Made(change=lambda b: [version("0.2")(b), entry(b).pop("inclusionProof")]),
-    "identity_fail": Made(identity="https://github.com/acme/platform/.github/workflows/other.yml@refs/heads/main"),
-    "another-artifact_fail": Made(artifact=b"another"),
-    "another-subject_fail": Made(message=False, artifact=b"another"),
-    "signature_fail": Made(change=lambda b: flip(b["messageSignature"], "signature")),
-    "message-digest_fail": Made(change=lambda b: flip(b["messageSignature"]["messageDigest"], "digest")),
-    "promise_fail": Made(change=lambda b: flip(entry(b)["inclusionPromise"], "signedEntryTimestamp")),
-    "integrated-time-in-future_fail": Made(how={"integrated": NOW + timedelta(days=400)}),
-    "integrated-time-before-certificate_fail": Made(how={"integrated": NOW - timedelta(hours=1)}),
-    "negative-index_fail": Made(change=lambda b: entry(b).update(logIndex="-1")),
-    "unknown-version_fail": Made(change=version("99.9")),
-    "rekor2-happy-path": Made(**V2),
-    "rekor2-dsse-happy-path": Made(message=False, **V2),
-    "rekor2-dsse-0.0.2": Made(message=False, how={"kind": ("dsse", "0.0.2")}, stamp={}),
-    "rekor2-no-timestamp_fail": Made(how=REKOR_V2),
-    "rekor2-timestamp-with-incorrect-time_fail": Made(how=REKOR_V2, stamp={"at": NOW - timedelta(minutes=30)}),
-    "rekor2-cosigned": Made(**V2, change=checkpoint(lambda _, signed: signed.append(WITNESS))),
-    "rekor2-origin-not-first": Made(**V2, change=checkpoint(lambda _, signed: signed.insert(0, WITNESS))),
-    "rekor2-two-signatures-of-origin": Made(**V2, change=checkpoint(lambda _, signed: signed.insert(0, OWN_NAME))),
-    "rekor2-no-signature-of-the-log_fail": Made(**V2, change=checkpoint(lambda _, s: s.__setitem__(0, WITNESS))),
-    "rekor2-no-origin_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(0))),
-    "rekor2-no-size_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(1))),
-    "rekor2-no-root-hash_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(2))),
-    "rekor2-other-origin_fail": Made(how={**REKOR_V2, "origin": "other.test"}, stamp={}),
-    "tlog-validity-ends-at-signing": Made(
-        how={"integrated": NOW}, root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].update(end=NOW.isoformat())
-    ),
-    "tlog-validity-ended_fail": Made(
-        how={"integrated": NOW},
-        root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].update(end=(NOW - timedelta(seconds=1)).isoformat()),
-    ),
-    "tlog-validity-without-start_fail": Made(root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].pop("start")),
-    "tsa-validity-ends-at-signing": Made(
-        how=REKOR_V2,
-        stamp={"at": NOW},
-        root=lambda r: r["timestampAuthorities"][0]["validFor"].update(end=NOW.isoformat()),
-    ),
-    "tsa-validity-ended_fail": Made(
-        how=REKOR_V2,
-        stamp={"at": NOW},
-        root=lambda r: r["timestampAuthorities"][0]["validFor"].update(end=(NOW - timedelta(seconds=1)).isoformat()),
-    ),
-    "ct-log-unknown_fail": Made(root=lambda r: r.update(ctlogs=[])),
-    "managed-key-happy-path": Made(how={"key": KEY}, key=KEY),
-    "managed-key-dsse": Made(message=False, how={"key": KEY}, key=KEY),
-    "managed-key-in-intoto-without-payload": Made(
-        message=False,
-        how={
-            "key": KEY,
-            "kind": ("intoto", "0.0.2"),
-            "body": lambda body: body["spec"]["content"]["envelope"].pop("payload"),
-        },
-        key=KEY,
-    ),
-    "managed-key-without-log": Made(
-        how={"key": KEY, "kind": None},
-        key=KEY,
-        root=lambda r: [r.pop(name) for name in list(r) if name != "mediaType"],
-    ),
-    "managed-key-wrong-key_fail": Made(how={"key": KEY}, key=OTHER_KEY),
-    "managed-key-no-key_fail": Made(how={"key": KEY}),
-    "managed-key-for-a-certificate_fail": Made(key=KEY),
-}
+
+
+def cases(now: datetime) -> dict[str, Made]:
+    """Each case by its name. `now` is when it is made: a certificate lives for minutes, a run of all tests longer."""
+    return {
+        "happy-path-v0.1": Made(change=version("0.1")),
+        "happy-path-v0.2": Made(change=version("0.2")),
+        "happy-path-v0.3": Made(change=version("0.3")),
+        "happy-path-dsse": Made(message=False),
+        "happy-path-intoto": Made(message=False, how={"kind": ("intoto", "0.0.2")}, change=version("0.2")),
+        "intoto-with-timestamp": Made(
+            message=False, how={"kind": ("intoto", "0.0.2")}, stamp={"attributes": False, "pieces": True}
+        ),
+        "dsse-in-hashedrekord": Made(message=False, how={"kind": ("hashedrekord", "0.0.1")}),
+        "promise-alone-v0.1": Made(change=lambda b: [version("0.1")(b), entry(b).pop("inclusionProof")]),
+        "promise-alone-v0.2_fail": Made(change=lambda b: [version("0.2")(b), entry(b).pop("inclusionProof")]),
+        "identity_fail": Made(identity="https://github.com/acme/platform/.github/workflows/other.yml@refs/heads/main"),
+        "another-artifact_fail": Made(artifact=b"another"),
+        "another-subject_fail": Made(message=False, artifact=b"another"),
+        "signature_fail": Made(change=lambda b: flip(b["messageSignature"], "signature")),
+        "message-digest_fail": Made(change=lambda b: flip(b["messageSignature"]["messageDigest"], "digest")),
+        "promise_fail": Made(change=lambda b: flip(entry(b)["inclusionPromise"], "signedEntryTimestamp")),
+        "integrated-time-in-future_fail": Made(how={"integrated": now + timedelta(days=400)}),
+        "integrated-time-before-certificate_fail": Made(how={"integrated": now - timedelta(hours=1)}),
+        "negative-index_fail": Made(change=lambda b: entry(b).update(logIndex="-1")),
+        "unknown-version_fail": Made(change=version("99.9")),
+        "rekor2-happy-path": Made(**V2),
+        "rekor2-dsse-happy-path": Made(message=False, **V2),
+        "rekor2-dsse-0.0.2": Made(message=False, how={"kind": ("dsse", "0.0.2")}, stamp={}),
+        "rekor2-no-timestamp_fail": Made(how=REKOR_V2),
+        "rekor2-timestamp-with-incorrect-time_fail": Made(how=REKOR_V2, stamp={"at": now - timedelta(minutes=30)}),
+        "rekor2-cosigned": Made(**V2, change=checkpoint(lambda _, signed: signed.append(WITNESS))),
+        "rekor2-origin-not-first": Made(**V2, change=checkpoint(lambda _, signed: signed.insert(0, WITNESS))),
+        "rekor2-two-signatures-of-origin": Made(**V2, change=checkpoint(lambda _, signed: signed.insert(0, OWN_NAME))),
+        "rekor2-no-signature-of-the-log_fail": Made(**V2, change=checkpoint(lambda _, s: s.__setitem__(0, WITNESS))),
+        "rekor2-no-origin_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(0))),
+        "rekor2-no-size_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(1))),
+        "rekor2-no-root-hash_fail": Made(**V2, change=checkpoint(lambda text, _: text.__delitem__(2))),
+        "rekor2-other-origin_fail": Made(how={**REKOR_V2, "origin": "other.test"}, stamp={}),
+        "tlog-validity-ends-at-signing": Made(
+            how={"integrated": now}, root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].update(end=now.isoformat())
+        ),
+        "tlog-validity-ended_fail": Made(
+            how={"integrated": now},
+            root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].update(end=(now - timedelta(seconds=1)).isoformat()),
+        ),
+        "tlog-validity-without-start_fail": Made(root=lambda r: r["tlogs"][0]["publicKey"]["validFor"].pop("start")),
+        "tsa-validity-ends-at-signing": Made(
+            how=REKOR_V2,
+            stamp={"at": now},
+            root=lambda r: r["timestampAuthorities"][0]["validFor"].update(end=now.isoformat()),
+        ),
+        "tsa-validity-ended_fail": Made(
+            how=REKOR_V2,
+            stamp={"at": now},
+            root=lambda r: r["timestampAuthorities"][0]["validFor"].update(
+                end=(now - timedelta(seconds=1)).isoformat()
+            ),
+        ),
+        "ct-log-unknown_fail": Made(root=lambda r: r.update(ctlogs=[])),
+        "managed-key-happy-path": Made(how={"key": KEY}, key=KEY),
+        "managed-key-dsse": Made(message=False, how={"key": KEY}, key=KEY),
+        "managed-key-in-intoto-without-payload": Made(
+            message=False,
+            how={
+                "key": KEY,
+                "kind": ("intoto", "0.0.2"),
+                "body": lambda body: body["spec"]["content"]["envelope"].pop("payload"),
+            },
+            key=KEY,
+        ),
+        "managed-key-without-log": Made(
+            how={"key": KEY, "kind": None},
+            key=KEY,
+            root=lambda r: [r.pop(name) for name in list(r) if name != "mediaType"],
+        ),
+        "managed-key-wrong-key_fail": Made(how={"key": KEY}, key=OTHER_KEY),
+        "managed-key-no-key_fail": Made(how={"key": KEY}),
+        "managed-key-for-a-certificate_fail": Made(key=KEY),
+    }
+
+
+NAMES = tuple(cases(datetime.now(UTC)))
 
 
 Make = Callable[[str], "Case"]
@@ -178,7 +186,7 @@ Make = Callable[[str], "Case"]
 @pytest.fixture
 def make(instance: Instance, case_in: type[Case], tmp_path: Path) -> Make:
     """Writes the files of the case of that name."""
-    return lambda name: case_in(write(CASES[name], instance, tmp_path / name))
+    return lambda name: case_in(write(cases(datetime.now(UTC).replace(microsecond=0))[name], instance, tmp_path / name))
 
 
 def write(case: Made, instance: Instance, folder: Path) -> Path:
@@ -201,7 +209,7 @@ def write(case: Made, instance: Instance, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("by", ["file", "digest"])
 def test_a_case_is_judged_as_its_name_says(make: Make, name: str, by: str) -> None:
     case = make(name)
