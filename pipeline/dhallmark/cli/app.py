@@ -7,6 +7,7 @@ command returns a `Result` or raises an `Error`; this module alone prints and de
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -97,6 +98,8 @@ _FAMILIES = {
 }
 # What other packages of the environment would do to our models is none of theirs, and looking for them takes time.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+_GENERATION = 50_000
+"""Containers made before the garbage collector looks for cycles."""
 _DEBUG_ONLY_HINT = "run it again with --debug, and report the traceback"
 _OUTSIDE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -137,6 +140,8 @@ def make_app(words: Sequence[str] = ()) -> cyclopts.App:
 
 def main() -> NoReturn:
     """Entry point of the `dhallmark` script."""
+    # Modules are loaded to stay: to look among them for garbage takes a short command longer than its work.
+    gc.set_threshold(_GENERATION)
     # A CI job that is cancelled gets SIGTERM: clean up as for Ctrl-C.
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))

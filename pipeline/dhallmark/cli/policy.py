@@ -78,6 +78,8 @@ def check(
 
 def warn_of_loose(policy: Policy, file: Path) -> None:
     """Tell, beside the progress, which expressions of the policy let look-alikes in."""
+    if not policy.has_expressions:
+        return
     from dhallmark.cli.output import relay
     from dhallmark.config.review import loose_expressions
     from dhallmark.config.strictyaml import dotted

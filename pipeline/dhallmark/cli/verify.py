@@ -110,7 +110,6 @@ def verify(
     from dhallmark.errors import UsageError
     from dhallmark.files import write_atomic
     from dhallmark.verify.basis import Basis
-    from dhallmark.verify.platform import check_platform
     from dhallmark.verify.spool import Spool
     from dhallmark.verify.target import ReferenceTarget
 
@@ -126,6 +125,8 @@ def verify(
     if bundle and (named != 1 or not words):
         raise UsageError("--bundle goes with exactly one file or digest")
     if platform:
+        from dhallmark.verify.platform import check_platform
+
         check_platform(platform)
     request = _Request(
         words=words,

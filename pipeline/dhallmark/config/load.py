@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dhallmark.config import strictyaml
@@ -147,6 +146,8 @@ def _hint(detail: ErrorDetails, model: type[Model]) -> str | None:
 
 def _nearest(detail: ErrorDetails, model: type[Model]) -> str | None:
     """The known key that looks most like an unknown one."""
+    import difflib  # Loaded for what is wrong alone.
+
     *parents, key = detail["loc"]
     near = difflib.get_close_matches(str(key), _keys(_type_at(model, tuple(parents))), n=1, cutoff=0.5)
     return near[0] if near else None
@@ -154,6 +155,8 @@ def _nearest(detail: ErrorDetails, model: type[Model]) -> str | None:
 
 @cache
 def _pattern_hints() -> dict[str, str]:
+    from pydantic import TypeAdapter
+
     from dhallmark.config.model import Config
 
     hints = {

@@ -272,6 +272,12 @@ class Policy(Model):
         return copy
 
     @property
+    def has_expressions(self) -> bool:
+        """Whether it names anybody by an expression, which may admit more than it means to."""
+        rules = self.identities.values()
+        return any(rule.issuer_reg_exp is not None or rule.subject_reg_exp is not None for rule in rules)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files that it names, relative to its folder, each once: who copies a policy copies these with it."""
         rules = list(self.identities.values())

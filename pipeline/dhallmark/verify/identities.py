@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import re2
 
@@ -13,10 +14,12 @@ from dhallmark.digest import Digest
 from dhallmark.errors import ConfigError, FormatError, Location
 from dhallmark.identity import Identity, KeyIdentity, Signatory, bare_commit
 from dhallmark.reasons import Reason
-from dhallmark.verify.ancestry import Ancestry
 from dhallmark.verify.keys import ManagedKey
 from dhallmark.verify.period import Period
 from dhallmark.verify.refusal import Refusal
+
+if TYPE_CHECKING:
+    from dhallmark.verify.ancestry import Ancestry
 
 
 def managed_keys(policy: Policy) -> Mapping[str, ManagedKey]:

@@ -14,7 +14,6 @@ from dhallmark.config.policy import Policy
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.claimed import claimed_statement, claimed_type, claims_layout
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
-from dhallmark.verify.legacy import LegacySignature, claimed_legacy_type
 from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.policy import PolicyJudge
 from dhallmark.verify.trust import TrustRoot
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     # in-toto is slow to load, and most policies have no layout.
     from dhallmark.verify.layouts.gate import LayoutGate
     from dhallmark.verify.layouts.layer import Layer
+
+    # So is what few policies or artifacts ask for.
+    from dhallmark.verify.legacy import LegacySignature
 
 __all__ = ["Evidence", "Judge", "claimed_statement", "claimed_type"]
 
@@ -113,6 +115,8 @@ class Judge:
             else:
                 broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
         for source, signature in evidence.legacy.items():
+            from dhallmark.verify.legacy import claimed_legacy_type
+
             result = self._rules.examine_legacy(signature, name=source)
             claim = claim_of(result)
             if claim is not None:

@@ -13,24 +13,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from dhallmark.config.policy import Policy, SignatureRule, StatementRule
-from dhallmark.config.review import Advice, loose_expressions
 from dhallmark.config.strictyaml import dotted
 from dhallmark.digest import Digest
 from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
 from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1
 from dhallmark.verdict import Check, Outcome, Verdict
-from dhallmark.verify import links, provenance, results, standing, subjects, versions, vsa
-from dhallmark.verify.ancestry import Ancestry
+from dhallmark.verify import links, provenance, results, standing, subjects, versions
 from dhallmark.verify.bundle import BundleResult, verify_parts
 from dhallmark.verify.claims import ArtifactFacts, Broken, Claim, Signed, SignedMessage, Unsigned
 from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.identities import IdentityMatcher, evidence_of
 from dhallmark.verify.keys import ManagedKey
-from dhallmark.verify.legacy import LegacySignature, verify_legacy
 from dhallmark.verify.parse import parse_bundle
 from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.refusal import Refusal
@@ -38,6 +37,12 @@ from dhallmark.verify.run import Run
 from dhallmark.verify.signers import count_signers
 from dhallmark.verify.terms import Terms
 from dhallmark.verify.trust import TrustRoot
+
+if TYPE_CHECKING:
+    # Loaded where a policy asks for it: a short command takes longer to load than to verify.
+    from dhallmark.config.review import Advice
+    from dhallmark.verify.ancestry import Ancestry
+    from dhallmark.verify.legacy import LegacySignature
 
 __all__ = [
     "ArtifactFacts",
@@ -101,7 +106,7 @@ class PolicyJudge:
     """What the bundles were verified with: for a policy that says which trust roots it believes."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), kw_only=True)
     _matcher: IdentityMatcher = field(init=False)
-    _ancestry: Ancestry = field(init=False)
+    _ancestry: Callable[[], Ancestry] = field(init=False)
     _terms: Terms = field(init=False)
     _warnings: tuple[Check, ...] = field(init=False)
 
@@ -109,9 +114,9 @@ class PolicyJudge:
         matcher = IdentityMatcher.of(self.policy)
         terms = Terms(self.trust, tuple(matcher.keys.values()), demands(self.policy), clock=self.clock)
         object.__setattr__(self, "_matcher", matcher)
-        object.__setattr__(self, "_ancestry", Ancestry(self.policy.origin.folder))
+        object.__setattr__(self, "_ancestry", cache(partial(_read_ancestry, self.policy)))
         object.__setattr__(self, "_terms", terms)
-        object.__setattr__(self, "_warnings", tuple(_warn(advice) for advice in loose_expressions(self.policy)))
+        object.__setattr__(self, "_warnings", _warnings(self.policy))
 
     @property
     def identities(self) -> IdentityMatcher:
@@ -127,7 +132,7 @@ class PolicyJudge:
         """Those of the identities `names` that `signatory` is, with the commits that they demand. Refuses for none."""
         found = self._matcher.require(signatory, names)
         if any(self.policy.identities[name].reachable for name in found):
-            return self._matcher.require_reachable(signatory, found, self._ancestry)
+            return self._matcher.require_reachable(signatory, found, self._ancestry())
         return found
 
     def examine(
@@ -149,6 +154,8 @@ class PolicyJudge:
 
     def examine_legacy(self, legacy: LegacySignature, *, name: str) -> BundleResult:
         """As `examine`, for a signature in cosign's older format."""
+        from dhallmark.verify.legacy import verify_legacy
+
         return verify_legacy(legacy, self._terms, name=name)
 
     def judge(
@@ -265,6 +272,8 @@ class PolicyJudge:
         elif statement.predicate_type == TEST_RESULT_V0_1:
             run.step("test-result.required", lambda: results.require_result(statement, rule))
         elif rule.summary is not None:
+            from dhallmark.verify import vsa
+
             vsa.verify_summary(
                 run,
                 statement,
@@ -285,7 +294,7 @@ class PolicyJudge:
         )
         if names is not None and any(self.policy.identities[name].reachable for name in names):
             names = run.step(
-                "identity.reachable", lambda: self._matcher.require_reachable(signatory, names, self._ancestry)
+                "identity.reachable", lambda: self._matcher.require_reachable(signatory, names, self._ancestry())
             )
         return names or ()
 
@@ -317,7 +326,7 @@ class PolicyJudge:
             run.step("provenance.claims", lambda: require_no_contradiction(claim.statement, claim.identity))
         reachable = source.reachable
         if reachable is not None:
-            run.step("source.reachable", lambda: self._ancestry.require(found.revision, reachable))
+            run.step("source.reachable", lambda: self._ancestry().require(found.revision, reachable))
         rule = self.policy.versions
         if rule is not None:
             called = {*names, *(subject.name for subject in claim.statement.subjects)}
@@ -377,8 +386,22 @@ class PolicyJudge:
             run.step("test-result", lambda statement=statement: results.require_not_failed(statement))  # type: ignore[misc]
 
 
+def _read_ancestry(policy: Policy) -> Ancestry:
+    from dhallmark.verify.ancestry import Ancestry
+
+    return Ancestry(policy.origin.folder)
+
+
+def _warnings(policy: Policy) -> tuple[Check, ...]:
+    """Checks that passed, and say what the policy lets in: a warning is no verdict."""
+    if not policy.has_expressions:
+        return ()
+    from dhallmark.config.review import loose_expressions
+
+    return tuple(_warn(advice) for advice in loose_expressions(policy))
+
+
 def _warn(advice: Advice) -> Check:
-    """A check that passed, and says what the policy lets in: a warning is no verdict."""
     return Check(
         name="policy.identities",
         detail=f"{dotted(advice.field)} {advice.message}; {advice.hint}",
