@@ -163,7 +163,12 @@ class Verdict:
         reason = self._reason(outcome)
         fields: list[str] = []
         if self.checks:
-            fields.append(f'"checks":[{",".join([_check_to_line(check) for check in self.checks])}]')
+            lines = [
+                # Most passed and have nothing to show.
+                _check_to_line(check) if check.reason or check.detail or check.evidence else _passed_line(check.name)
+                for check in self.checks
+            ]
+            fields.append(f'"checks":[{",".join(lines)}]')
         if self.ignored:
             fields.append(f'"ignored":[{",".join([item.to_line() for item in self.ignored])}]')
         fields.append(f'"outcome":"{outcome}"')
@@ -187,8 +192,6 @@ def _check_to_json(check: Check) -> dict[str, object]:
 
 
 def _check_to_line(check: Check) -> str:
-    if check.reason is None and not check.detail and not check.evidence:
-        return _passed_line(check.name)
     fields: list[str] = []
     if check.detail:
         fields.append(f'"detail":{encode_basestring(check.detail)}')

@@ -130,11 +130,15 @@ def read_identity(certificate: Certificate, extensions: Extensions | None = None
             issuer=_issuer(found),
             subject=subject,
             subject_kind=kind,
-            extensions={name: value for name, oid in _NAMED.items() if (value := _text(found, oid)) is not None},
+            extensions={
+                name: text
+                for oid in found
+                if (name := _NAMES.get(oid)) is not None and (text := _text(found, oid)) is not None
+            },
         )
 
 
-_NAMED = MappingProxyType({name: ObjectIdentifier(oid) for name, oid in EXTENSION_OIDS.items()})
+_NAMES = MappingProxyType({ObjectIdentifier(oid): name for name, oid in EXTENSION_OIDS.items()})
 
 
 def _issuer(extensions: Extensions) -> str:
@@ -173,6 +177,6 @@ def _content(extensions: Extensions, oid: ObjectIdentifier) -> bytes | None:
     value = extensions.get(oid)
     if value is None:
         return None
-    if not isinstance(value, UnrecognizedExtension):
+    if type(value) is not UnrecognizedExtension:
         raise Refusal(Reason.CERTIFICATE_PROFILE, f"the extension {oid.dotted_string} is not Fulcio's")
     return value.value

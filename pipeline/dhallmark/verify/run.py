@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import TypeVar
 
 from dhallmark.verdict import Check
 from dhallmark.verify.refusal import Refusal
 
 T = TypeVar("T")
+_REASON = attrgetter("reason")
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Run:
     @property
     def passed(self) -> bool:
         """True where no check so far found anything."""
-        return all(check.reason is None for check in self.checks)
+        return not any(map(_REASON, self.checks))
 
 
 @cache
