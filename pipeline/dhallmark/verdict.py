@@ -31,6 +31,11 @@ EXIT_CODES = {
 }
 
 
+def outcome_of(reason: Reason) -> Outcome:
+    """The outcome of a verdict that `reason` decides."""
+    return Outcome.INDETERMINATE if CATALOGUE[reason].indeterminate else Outcome.REJECTED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One thing that was looked at, and what was found."""
@@ -48,7 +53,7 @@ class Check:
     def outcome(self) -> Outcome:
         if self.reason is None:
             return Outcome.ACCEPTED
-        return Outcome.INDETERMINATE if CATALOGUE[self.reason].indeterminate else Outcome.REJECTED
+        return outcome_of(self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

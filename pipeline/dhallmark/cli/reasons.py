@@ -12,6 +12,7 @@ from rich.table import Table
 from dhallmark.cli.result import Result
 from dhallmark.errors import UsageError
 from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.verdict import outcome_of
 
 _HEAD = """\
 # Reasons
@@ -46,7 +47,7 @@ def reasons(
             "reasons": [
                 {
                     "code": reason.value,
-                    "outcome": outcome_of(reason),
+                    "outcome": outcome_of(reason).value,
                     "meaning": CATALOGUE[reason].summary,
                     "remedy": CATALOGUE[reason].remedy,
                 }
@@ -59,11 +60,6 @@ def reasons(
 
 def _fits(reason: Reason, code: str) -> bool:
     return reason.value == code or reason.value.startswith(f"{code}.")
-
-
-def outcome_of(reason: Reason) -> str:
-    """The outcome of a verdict that this reason decides."""
-    return "indeterminate" if CATALOGUE[reason].indeterminate else "rejected"
 
 
 def page(chosen: Sequence[Reason]) -> str:

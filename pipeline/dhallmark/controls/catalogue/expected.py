@@ -13,8 +13,8 @@ from typing import Final
 
 from dhallmark.control import Expectation
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION, DHALLMARK, DIALECTS
-from dhallmark.reasons import CATALOGUE, Reason
-from dhallmark.verdict import Outcome
+from dhallmark.reasons import Reason
+from dhallmark.verdict import Outcome, outcome_of
 
 __all__ = [
     "COSIGN",
@@ -43,8 +43,7 @@ But = Mapping[str | tuple[str, ...], Expectation | None]
 
 def rejected(reason: Reason) -> Expectation:
     """Refused for `reason` and no other; `indeterminate` where the catalogue of reasons says so."""
-    indeterminate = CATALOGUE[reason].indeterminate
-    return Expectation(outcome=Outcome.INDETERMINATE if indeterminate else Outcome.REJECTED, reason=reason)
+    return Expectation(outcome=outcome_of(reason), reason=reason)
 
 
 def accepted() -> Expectation:
