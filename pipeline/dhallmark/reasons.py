@@ -117,6 +117,23 @@ class Reason(StrEnum):
     # Controls
     CONTROL_FAILED = "control.failed"
 
+    # Manifests and what a cluster makes of them
+    MANIFEST_REFUSED = "manifest.refused"
+    MANIFEST_UNKNOWN_FIELD = "manifest.unknown-field"
+    MANIFEST_CHANGED = "manifest.changed"
+    MANIFEST_UNVERIFIED = "manifest.unverified"
+    MANIFEST_TRUST_ROOT = "manifest.trust-root"
+    CONTROLLER_VERDICT = "controller.verdict"
+    CONTROLLER_SERVED = "controller.served"
+    PROMOTION_PROOF = "promotion.proof"
+    LIVE_MISSING = "live.missing"
+    LIVE_DIFFERS = "live.differs"
+    LIVE_NOT_IN_FORCE = "live.not-in-force"
+    LIVE_REFUSED = "live.refused"
+    LIVE_ARTIFACT = "live.artifact"
+    LIVE_SECOND_SOURCE = "live.second-source"
+    LIVE_CONTROLLER = "live.controller"
+
     # Nothing may be concluded
     NOTHING_CHECKED = "check.none"
     CHECK_LOST = "check.lost"
@@ -136,6 +153,7 @@ class Reason(StrEnum):
     TOOL_VERSION = "tool.version"
     TOOL_UNAVAILABLE = "tool.unavailable"
     IMAGE_UNAVAILABLE = "image.unavailable"
+    CLUSTER_UNAVAILABLE = "cluster.unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,6 +552,71 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         Reason.CONTROL_FAILED: ReasonInfo(
             "A consumer did not refuse a mutant, or not for its own reason, or refused the good artifact.",
             "Do not deploy: mend the consumer's policy first, and read what it said in the report.",
+        ),
+        Reason.MANIFEST_REFUSED: ReasonInfo(
+            "The API server does not take the manifest.",
+            "Read what it says of which field; give the definition of a kind that it does not know with --definitions.",
+        ),
+        Reason.MANIFEST_UNKNOWN_FIELD: ReasonInfo(
+            "The manifest has a key that this version of the consumer does not know, and would drop silently.",
+            "Move the key to where the consumer reads it, or update the consumer before the manifest.",
+        ),
+        Reason.MANIFEST_CHANGED: ReasonInfo(
+            "What the API server stored is not what the manifest says: a field is gone or has another value.",
+            "Look at the field in the report; a schema prunes it, or something changes objects on their way in.",
+        ),
+        Reason.MANIFEST_UNVERIFIED: ReasonInfo(
+            "A source is stored without `spec.verify`: whatever is pushed to its repository is deployed.",
+            "Add `spec.verify` to the source, and look at what a patch or an operator takes away.",
+        ),
+        Reason.MANIFEST_TRUST_ROOT: ReasonInfo(
+            "The Secret with the trust root holds another one than the proof was asked for with.",
+            "Compare both files with the instance's own; mend the Secret, or name the right file.",
+        ),
+        Reason.CONTROLLER_VERDICT: ReasonInfo(
+            "The controller's conditions are not those that the artifact must give it.",
+            "Do not deploy: read its own message in the report, and mend the source's `verify` first.",
+        ),
+        Reason.CONTROLLER_SERVED: ReasonInfo(
+            "After a bad push the controller no longer serves the good revision.",
+            "Do not deploy: look at the version of the controller and at its storage.",
+        ),
+        Reason.PROMOTION_PROOF: ReasonInfo(
+            "The proof of the earlier environment does not cover this promotion.",
+            "Prove the earlier environment with this release, these sources and this policy, and promote then.",
+        ),
+        Reason.LIVE_MISSING: ReasonInfo(
+            "An object of Git's is not in the cluster.",
+            "Look at what applies it, and why it does not.",
+        ),
+        Reason.LIVE_DIFFERS: ReasonInfo(
+            "A source in the cluster is not what Git says: its verification, or where it looks.",
+            "Find out who owns the object: an operator may write it again, a person may have changed it.",
+        ),
+        Reason.LIVE_NOT_IN_FORCE: ReasonInfo(
+            "Verification is configured, and the controller does not say that it has been done.",
+            "Look at the source's conditions: suspended, never reconciled since the change, or not verified at all.",
+        ),
+        Reason.LIVE_REFUSED: ReasonInfo(
+            "The controller refuses what the source names now, and serves an older revision, if any.",
+            "Read its message in the report. Is the artifact good, mend the identity; if not, find out who pushed it.",
+        ),
+        Reason.LIVE_ARTIFACT: ReasonInfo(
+            "The cluster serves another revision than Git names.",
+            "Compare both digests with the release; look at why the source has not been reconciled.",
+        ),
+        Reason.LIVE_SECOND_SOURCE: ReasonInfo(
+            "Another source of the cluster reads the same repository without the same verification.",
+            "Remove it, or give it the same `verify`.",
+        ),
+        Reason.LIVE_CONTROLLER: ReasonInfo(
+            "The source-controller that runs is too old for what the source says, or is not running.",
+            "Update Flux, then look again.",
+        ),
+        Reason.CLUSTER_UNAVAILABLE: ReasonInfo(
+            "The API server did not answer, or may not be asked.",
+            "Check the kubeconfig, the network and the permissions, and run it again.",
+            indeterminate=True,
         ),
         Reason.CONTROL_UNANSWERED: ReasonInfo(
             "A control has no answer that can be counted.",

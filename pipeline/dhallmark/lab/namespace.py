@@ -35,10 +35,15 @@ _IFREQ = "16sh22x"
 """struct ifreq with flags: name, flags, padding to 40 bytes (netdevice(7))."""
 
 
-def isolated(command: Sequence[str]) -> list[str]:
-    """`command` in namespaces of its own. The process that is started becomes the command itself (no fork)."""
+def isolated(command: Sequence[str], *, processes: bool = False) -> list[str]:
+    """`command` in namespaces of its own. The process that is started becomes the command itself (no fork).
+
+    With `processes` it is the first of a PID namespace, too, as a child of the process that is started: when either of
+    them ends, everything that the command left running is killed.
+    """
     user = [] if is_admin() else ["--user", "--map-root-user"]
-    return ["unshare", *user, "--net", "--mount", "--propagation", "private", "--", *command]
+    own = ["--pid", "--fork", "--kill-child"] if processes else []
+    return ["unshare", *user, "--net", "--mount", "--propagation", "private", *own, "--", *command]
 
 
 def raise_loopback() -> None:

@@ -1,0 +1,1 @@
+"""Whether the verification that Git says is in force in a cluster."""

@@ -1,0 +1,33 @@
+"""The CustomResourceDefinitions of the pinned versions of Flux, as its controllers bring them to a cluster.
+
+The files are made by `ci/crds/definitions.py` from the modules and manifests of the controllers that they name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from dhallmark.gitops.lint.fields import Flux
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What one version of Flux defines."""
+
+    flux: Flux
+    controllers: Mapping[str, str]
+    """The version of each controller that the definitions are of."""
+    objects: Sequence[Mapping[str, Any]]
+    """CustomResourceDefinitions, without descriptions."""
+
+
+@cache
+def definitions_of(flux: Flux) -> Definitions:
+    """The definitions of a version of Flux."""
+    body = json.loads(files("dhallmark.prove").joinpath(f"crds-{flux.value}.json").read_bytes())
+    return Definitions(flux=flux, controllers=body["controllers"], objects=body["definitions"])
