@@ -8,7 +8,7 @@ from typing import Annotated
 import dagger
 from dagger import Doc, dag
 
-from dhallmark.module import image, proof, steps
+from dhallmark.module import gitops, image, proof, steps
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Job, bind, bindings, start
 from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
@@ -21,6 +21,7 @@ from dhallmark.module.options import (
     InvocationId,
     Key,
     KeyPassword,
+    Manifests,
     OptionalToken,
     OptionalTrustedRoot,
     PackagedBuild,
@@ -373,6 +374,63 @@ class Dhallmark:
         await start(verifier.bindings)
         return await proof.controls(
             verifier, reference=reference, only=only or [], panel=panel, subject_name=subject_name or ""
+        )
+
+    @fresh
+    async def prove(
+        self,
+        *,
+        manifests: Manifests,
+        environment: Annotated[str, Doc("Its name, such as sandbox: it is part of the proof.")],
+        policy: PolicyFile,
+        trusted_root: TrustedRoot,
+        policy_files: PolicyFiles = None,
+        flux: Annotated[list[str] | None, Doc("Minor versions of Flux: 2.8, 2.9. The newest otherwise.")] = None,
+        source_controller: Annotated[bool, Doc("Run the tools' source-controller itself, too.")] = False,
+        after: Annotated[
+            dagger.Directory | None,
+            Doc("Signed proofs of earlier environments, as <environment>.sigstore.json: all must stand."),
+        ] = None,
+        proved_by: Annotated[list[str] | None, Doc("Identities of the policy that may sign those.")] = None,
+        published: Annotated[dagger.File | None, Doc("publish.json of the release that all of it is of.")] = None,
+        plain_http: PlainHttp = False,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+    ) -> Annotated[dagger.Directory, Doc("proof.json, report.html, …, and evidence/proof.json, to be signed.")]:
+        """Prove manifests with a real API server and Flux's own code; fails unless all of it is as it must be."""
+        verifier = Verifier(
+            image=await self.ci_image(),
+            policy=policy,
+            beside=policy_files,
+            trusted_root=trusted_root,
+            plain_http=plain_http,
+            bindings=bindings(bind(registry, registry_host)),
+        )
+        question = gitops.Question(
+            manifests=manifests,
+            environment=environment,
+            tools=self._tools(),
+            flux=tuple(flux or ()),
+            source_controller=source_controller,
+            after=after,
+            proved_by=tuple(proved_by or ()),
+            published=published,
+        )
+        return await gitops.prove(verifier, question)
+
+    @fresh
+    async def status(
+        self,
+        *,
+        manifests: Manifests,
+        kubeconfig: Annotated[dagger.Secret, Doc("A kubeconfig with a token or a certificate: no plug-in is run.")],
+        context: Annotated[str, Doc("The context of it that is meant. Its current one otherwise.")] = "",
+        trusted_root: OptionalTrustedRoot = None,
+    ) -> str:
+        """Say whether the verification that Git says is in force in a cluster; fails unless all of it is."""
+        job = Job(container=await self.ci_image())
+        return await gitops.status(
+            job, manifests=manifests, kubeconfig=kubeconfig, context=context, trusted_root=trusted_root
         )
 
     @fresh

@@ -45,6 +45,7 @@ PolicyFile = Annotated[dagger.File, Doc("The policy file.")]
 PolicyFiles = Annotated[
     dagger.Directory | None, Doc("The folder with what the policy names: keys, a layout, Git bundles.")
 ]
+Manifests = Annotated[dagger.Directory, Doc("The folder with the manifests of one environment, as they are applied.")]
 PlainHttp = Annotated[bool, Doc("The registry has no TLS.")]
 Tree = Annotated[dagger.Directory | None, Doc("The deploy repository as it stands; a new tree otherwise.")]
 Token = Annotated[dagger.Secret, Doc("The OIDC token that the certificate is asked for with; audience sigstore.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -61,6 +61,12 @@ def verify(
     return job.run(arguments, fresh=True)
 
 
+def with_tools(job: Job, tools: dagger.Directory) -> Job:
+    """A job with the programs of `tools` on its PATH."""
+    container = job.container.with_mounted_directory(_TOOLS, tools)
+    return replace(job, container=container.with_env_variable("PATH", f"{_TOOLS}:${{PATH}}", expand=True))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """Who judges controls: consumers, the programs that they are, and how the user has set them up."""
@@ -74,8 +80,7 @@ class Panel:
 
     def seated(self, container: dagger.Container) -> tuple[Job, list[str]]:
         """A job with all of that in `container`, and the options that say so."""
-        container = container.with_mounted_directory(_TOOLS, self.tools)
-        job = Job(container=container.with_env_variable("PATH", f"{_TOOLS}:${{PATH}}", expand=True))
+        job = with_tools(Job(container=container), self.tools)
         options = [part for one in self.consumers for part in ("--consumer", one)]
         for name, file in (("flux", self.flux), ("kyverno", self.kyverno)):
             if file is not None:

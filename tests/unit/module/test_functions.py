@@ -20,6 +20,8 @@ NEVER_CACHED = {
     (Dhallmark, "lock_image"),
     (Dhallmark, "verify"),
     (Dhallmark, "controls"),
+    (Dhallmark, "prove"),
+    (Dhallmark, "status"),
     (Dhallmark, "release"),
     (Lab, "token"),
     (Lab, "release"),
