@@ -80,6 +80,7 @@ GUIDES = {
         "layout.rollback",
         "vsa.sigstore.json: PASSED",
     ),
+    "prove.md": ("accepted: environment sandbox", "spec.verify.trustedRoot", "accepted: environment prod"),
     "verify.md": ("accepted: files/web-1.0.0.tgz", "check.none", "signature.none", "2 verified: 2 accepted"),
 }
 """What the commands of a guide must have said, for each guide that has some."""

@@ -11,6 +11,7 @@ from dhallmark.config.model import Config, Model
 from dhallmark.config.policy import Policy
 from dhallmark.config.schema import json_schema
 from dhallmark.package.model import Artifacts
+from dhallmark.prove.model import ProofRecord
 from dhallmark.publish.model import Publication, Pushed
 from dhallmark.render.closure import Closure
 from dhallmark.report.model import Report
@@ -38,6 +39,8 @@ class Kind(StrEnum):
     """What `dhallmark verify --output json` prints."""
     CONTROLS = "controls"
     """What `dhallmark controls --output json` prints."""
+    PROOF = "proof"
+    """What `dhallmark prove --output json` prints."""
 
 
 MODELS: Mapping[Kind, tuple[type[Model], str]] = {
@@ -50,6 +53,7 @@ MODELS: Mapping[Kind, tuple[type[Model], str]] = {
     Kind.RELEASE: (Report, "dhallmark release"),
     Kind.VERDICTS: (VerdictsRecord, "dhallmark verdicts"),
     Kind.CONTROLS: (ControlsRecord, "dhallmark controls"),
+    Kind.PROOF: (ProofRecord, "dhallmark proof"),
 }
 
 

@@ -23,11 +23,12 @@ from typing import Any, Final
 from dhallmark import strictjson
 from dhallmark.errors import FormatError
 from dhallmark.gitops.lint import model
+from dhallmark.gitops.lint.sources import repository_of
 from dhallmark.prove.api import Api, ApiError, Type
 from dhallmark.prove.apply import differences, is_native
 from dhallmark.prove.conditions import READY, VERIFIED, condition, digest_of, reason_of
 from dhallmark.prove.manifests import Manifest, Manifests
-from dhallmark.prove.sources import OCI, TRUSTED_ROOT, Source, find_sources
+from dhallmark.prove.sources import TRUSTED_ROOT, Source, find_sources
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 
@@ -101,11 +102,11 @@ class _Looking:
 
     def _second(self, source: Source, live: Json) -> Iterator[Check]:
         """Whatever else reads the same repository, and verifies it otherwise or not at all."""
-        wanted = _normal(source.repository)
+        wanted = repository_of(source.repository)
         bad = []
         for other in self.live["OCIRepository"]:
             spec = other.get("spec") or {}
-            if _key(other) != _key(live) and _normal(str(spec.get("url", ""))) == wanted:
+            if _key(other) != _key(live) and repository_of(str(spec.get("url", ""))) == wanted:
                 bad += [other] if _verify(spec) != _verify(live["spec"]) else []
         bad += self._charts(wanted)
         names = ", ".join(f"{one.get('kind', 'OCIRepository')} {'/'.join(_key(one))}" for one in bad)
@@ -127,7 +128,7 @@ class _Looking:
             reference = spec.get("sourceRef") or {}
             base = repositories.get((_key(chart)[0], str(reference.get("name", ""))))
             of_oci = reference.get("kind") == "HelmRepository" and base is not None
-            if of_oci and _normal(f"{str(base).rstrip('/')}/{spec.get('chart', '')}") == wanted:
+            if of_oci and repository_of(f"{str(base).rstrip('/')}/{spec.get('chart', '')}") == wanted:
                 yield {**chart, "kind": "HelmChart"}
 
     def _trusted_root(self, source: Source, namespace: str, wanted: bytes) -> Check:
@@ -326,10 +327,6 @@ def _verify(spec: Json) -> object:
     """`verify` as it is compared: with the provider that the API server fills in."""
     verify = spec.get("verify")
     return {"provider": "cosign", **verify} if isinstance(verify, dict) else None
-
-
-def _normal(url: str) -> str:
-    return url.removeprefix(OCI).rstrip("/").lower()
 
 
 def _key(live: Json) -> tuple[str, str]:
