@@ -17,17 +17,19 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 
 from dhallmark.consumer import Target
 from dhallmark.control import Control
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.catalogue import select
 from dhallmark.controls.consumers.dialect import FLUX_1_8, FLUX_1_9
-from dhallmark.controls.prepare import prepare_controls
+from dhallmark.controls.prepare import merge_trust, prepare_controls
 from dhallmark.controls.report import Finding, Report, Status
 from dhallmark.controls.run import run_controls
 from dhallmark.digest import Digest
@@ -55,8 +57,8 @@ from dhallmark.verdict import Check, Outcome, Verdict
 
 CONSUMERS: Final[Mapping[Flux, str]] = {Flux.V2_8: FLUX_1_8, Flux.V2_9: FLUX_1_9}
 """The verification code of each version of Flux."""
-CONTROLS: Final = ("S1", "C1", "C2", "S2-repacked", "S3-rewritten")
-"""What must be refused: unsigned, wrong identity, wrong issuer, tampered artifact, tampered statement."""
+CONTROLS: Final = ("S1", "C1", "C2", "S2-repacked", "S6")
+"""What must be refused: unsigned, wrong identity, wrong issuer, tampered, signed for another."""
 PUSHED: Final = "S2-repacked"
 """What is pushed over the good artifact: it has another digest."""
 SHOWN: Final = ("S1", "C1", "C2", PUSHED)
@@ -246,7 +248,7 @@ class _Proving:
         """What Flux's verification code says of every source as it is stored."""
         consumer = CONSUMERS[flux]
         parts = []
-        ready = {one.source.manifest: one for one in prepared}
+        ready = {one.source.manifest.subject: one for one in prepared}
         for source in sources:
             stored = self._stored_as(flux, source)
             if stored is None:
@@ -254,7 +256,7 @@ class _Proving:
             verify = _located(check_verify(source, stored), source.manifest)
             root = check_trusted_root(source, self.question.trusted_root.read_bytes())
             checks = [verify, *([_located(root, source.manifest)] if root is not None else [])]
-            here = ready.get(source.manifest)
+            here = ready.get(source.manifest.subject)
             if verify.reason is None and here is not None:
                 checks += await self._judged(flux, here, stored)
             parts.append(Verdict.of(source.manifest.subject, checks=checks))
@@ -287,7 +289,7 @@ class _Proving:
         self.progress.start(PROGRAM, total=None)
         request = {
             "program": controller.program,
-            "trusted_root": str(_side(asked[0][0], CONTROLS[0], GOOD).trusted_root),
+            "trusted_root": str(await anyio.to_thread.run_sync(self._believed, [one for one, _ in asked])),
             "sources": [_shown(one, stored) for one, stored in asked],
         }
         try:
@@ -303,6 +305,13 @@ class _Proving:
             self.asserted += [(f"{name}/{check.name}", check.reason is None) for check in checks]
             parts.append(Verdict.of(name, checks=[_located(check, one.source.manifest) for check in checks]))
         return Verdict.of(subject, parts=parts)
+
+    def _believed(self, prepared: Sequence[_Prepared]) -> Path:
+        """A trust root that holds those of all sources: a deployment has one for all that name none."""
+        roots = [_side(one, CONTROLS[0], GOOD).trusted_root.read_bytes() for one in prepared]
+        path = self.folder / "trusted_root.json"
+        path.write_bytes(reduce(merge_trust, roots))
+        return path
 
 
 async def prove(question: Question, *, progress: Progress | None = None) -> Proof:

@@ -24,7 +24,7 @@ REASONS = {
     "C1": Reason.IDENTITY_SUBJECT_MISMATCH,
     "C2": Reason.IDENTITY_ISSUER_MISMATCH,
     "S2-repacked": Reason.SUBJECT_MISMATCH,
-    "S3-rewritten": Reason.SIGNATURE_INVALID,
+    "S6": Reason.SUBJECT_MISMATCH,
 }
 
 

@@ -21,12 +21,14 @@ __all__ = ["deploy", "make_checks", "policy"]
 pytestmark = pytest.mark.component
 
 
-def test_every_object_for_flux_is_stored_as_it_was_written(make_checks: Callable[..., Any], deploy: Path) -> None:
-    checks = [make_checks("flux", "flux-helm", environment=environment) for environment in ("dev", "prod")]
+@pytest.mark.parametrize(("consumer", "kind"), [("flux", "Kustomization"), ("flux-helm", "HelmRelease")])
+def test_every_object_for_flux_is_stored_as_it_was_written(
+    make_checks: Callable[..., Any], deploy: Path, consumer: str, kind: str
+) -> None:
+    checks = [make_checks(consumer, environment=environment) for environment in ("dev", "prod")]
     plan_consumers(checks, deploy).apply(deploy)
     found = read_manifests([deploy / "consumers"])
-    kinds = {one.kind for one in found.objects}
-    assert {"OCIRepository", "Kustomization", "HelmRelease", "Secret"} <= kinds
+    assert {"OCIRepository", "Secret", kind} <= {one.kind for one in found.objects}
 
     async def main() -> list[dict[str, Any]]:
         objects = [one.body for one in found.objects]
