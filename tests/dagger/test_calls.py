@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.dagger]
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
     "attest", "builder", "ci-image", "controls", "gitops", "image", "lab", "lock-image", "merge", "package", "plan",
-    "publish", "publish-image", "push", "release", "render", "resolve", "sign", "verify",
+    "prove", "publish", "publish-image", "push", "release", "render", "resolve", "sign", "status", "verify",
 }  # fmt: skip
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _COMMAND = re.compile(r"(\d+)\s*:\s.*withExec dhallmark (.*)")
