@@ -116,6 +116,8 @@ def _apply(document: Any, change: Change) -> bool:  # noqa: ANN401 - what YAML h
                 raise InputError(f"there is no place for {'.'.join(map(str, change.path))}")
             inner = here[step] = {}
         here = inner
+    if isinstance(here, list) != isinstance(last, int) or (isinstance(last, int) and last > len(here)):
+        raise InputError(f"there is no place for {'.'.join(map(str, change.path))}")
     now = here.get(last, ABSENT) if isinstance(here, dict) else (_step(here, last) or ABSENT)
     if (now is ABSENT and change.value is ABSENT) or (now == change.value and type(now) is type(change.value)):
         return False

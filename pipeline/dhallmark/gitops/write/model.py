@@ -133,7 +133,7 @@ class Checks:
             return None
         if keys:
             raise UsageError(
-                f"{', '.join(keys)} and other identities do not fit into one source: it takes keys or identities",
+                f"the key {keys[0]!r} and other identities do not fit into one source, which takes keys or identities",
                 hint="let the signature be required of keys alone, or of identities alone",
             )
         self.require_tight()

@@ -113,9 +113,12 @@ def place(root: Path, files: Sequence[ObjectFile], own: Sequence[OwnFile]) -> Pl
     that cannot be changed in place.
     """
     repository = _Repository(root)
+    places = {file.path: _find_all(repository, file) for file in files}
+    away = [one for path, found in places.items() for one in found.values() if one.file != path]
+    followed = frozenset(str(one.wanted.body.get("spec", {}).get("url", "")) for one in away)
     adopted: list[str] = []
     for file in files:
-        adopted += _place_file(repository, file)
+        adopted += _place_file(repository, file, places[file.path], followed)
     for item in own:
         _place_own(repository, item)
     touched = [
@@ -127,16 +130,26 @@ def place(root: Path, files: Sequence[ObjectFile], own: Sequence[OwnFile]) -> Pl
     return Placed(changes=changes, unchanged=len(touched) - len(changes), adopted=tuple(dict.fromkeys(adopted)))
 
 
-def _place_file(repository: _Repository, file: ObjectFile) -> Iterator[str]:
+_Identity = tuple[str, str, str, str]
+"""API group, kind, namespace and name."""
+
+
+def _find_all(repository: _Repository, file: ObjectFile) -> Mapping[_Identity, _Place]:
+    """Where the sources of a file stand."""
     own = _identities(repository, file.path)
-    places = {one.identity: _find(repository, file.path, one, own) for one in file.objects if one.elsewhere}
-    away = [one for one in places.values() if one.file != file.path]
-    urls = {str(one.wanted.body.get("spec", {}).get("url", "")) for one in away}
+    return {one.identity: _find(repository, file.path, one, own) for one in file.objects if one.elsewhere}
+
+
+def _place_file(
+    repository: _Repository, file: ObjectFile, places: Mapping[_Identity, _Place], followed: frozenset[str]
+) -> Iterator[str]:
+    """Place the objects of a file. `followed` are URLs of sources in somebody's files. Yields what is changed there."""
+    own = _identities(repository, file.path)
     new: list[Mapping[str, Any]] = []
     for wanted in file.objects:
         found = places.get(wanted.identity)
         targets = [found] if found is not None else _beside(repository, wanted, file.path, list(places.values()), own)
-        if wanted.source in urls and wanted.identity not in own:
+        if wanted.source and wanted.source in followed and wanted.identity not in own:
             continue  # Somebody applies it already.
         for target in targets:
             body = _in_namespace(wanted, target.namespace)
@@ -162,7 +175,7 @@ def _add(repository: _Repository, file: ObjectFile, new: Sequence[Mapping[str, A
         repository.texts[file.path] = text
 
 
-def _identities(repository: _Repository, path: str) -> frozenset[tuple[str, str, str, str]]:
+def _identities(repository: _Repository, path: str) -> frozenset[_Identity]:
     text = repository.text(path)
     if text is None:
         return frozenset()
@@ -170,14 +183,14 @@ def _identities(repository: _Repository, path: str) -> frozenset[tuple[str, str,
     return frozenset(_identity(one) for one in documents(text, file=where) if isinstance(one, dict))
 
 
-def _identity(document: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _identity(document: Mapping[str, Any]) -> _Identity:
     meta = document.get("metadata")
     meta = meta if isinstance(meta, dict) else {}
     group = str(document.get("apiVersion", "")).rpartition("/")[0]
     return group, str(document.get("kind", "")), str(meta.get("namespace", "")), str(meta.get("name", ""))
 
 
-def _find(repository: _Repository, path: str, wanted: Wanted, own: frozenset[tuple[str, str, str, str]]) -> _Place:
+def _find(repository: _Repository, path: str, wanted: Wanted, own: frozenset[_Identity]) -> _Place:
     """Where a source stands: once, wherever that is."""
     assert wanted.elsewhere is not None  # noqa: S101 - asked for those alone
     others = [one for one in repository.resources() if wanted.elsewhere(one)]
@@ -201,7 +214,7 @@ def _beside(
     wanted: Wanted,
     path: str,
     sources: Sequence[_Place],
-    own: frozenset[tuple[str, str, str, str]],
+    own: frozenset[_Identity],
 ) -> list[_Place]:
     """Where an object goes that sources name: beside them, once for each namespace that they are in."""
     found: dict[str, _Place] = {}

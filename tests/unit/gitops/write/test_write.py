@@ -146,7 +146,7 @@ REFUSED = [
     ("flux", {"identities": {"release": RELEASE, "other": GITLAB}, "statements": [_by("release", "other"), PROVENANCE]},
      "flux: 2 identities of different issuers"),
     ("flux", {"identities": {"release": RELEASE, "key": {"key": "key.pem"}},
-              "statements": [_by("release", "key"), PROVENANCE]}, "flux: key and other identities do not fit"),
+              "statements": [_by("release", "key"), PROVENANCE]}, "flux: the key 'key' and other identities"),
     ("flux", {"identities": {"release": {"issuer": ISSUER, "subjectRegExp": "https://github\\.com/acme/f/w\\.yml@.+",
                                          "extensions": {"buildSignerDigest": "a" * 40}}}}, "any ref and commit"),
     ("kyverno", {"identities": {"release": {**PINNED, "extensions": {}, "reachable": {
