@@ -19,6 +19,7 @@ rebuilt in the recorded image only yields files.
     audit.py        all of these in order, for one artifact
     many.py         the artifacts of a repository or a deploy tree, resumable
     inventory.py    what there is to audit in a deploy tree
+    predicate.py    the fields of that statement
     statement.py    the result as a statement that can be signed
     document.py     the result as a report
     explain.py      which change of surroundings makes a build differ

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dhallmark.audit.statement import REBUILD_V1, require_auditor
+from dhallmark.audit.predicate import REBUILD_V1
+from dhallmark.audit.statement import require_auditor
 from dhallmark.config.policy import Policy
 from dhallmark.errors import FormatError, VerdictError
 from dhallmark.oci.client import Attachment, Registry

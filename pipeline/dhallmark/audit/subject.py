@@ -110,6 +110,7 @@ async def _subject(
     payload = claimed_payload(bundle) if isinstance(bundle, bytes) else None
     failure = None
     published = None
+    statement = Statement.parse(payload) if payload is not None else None
     try:
         published = await read_side(store, path, facts.digest)
     except (RegistryError, StoreError) as error:
@@ -118,17 +119,23 @@ async def _subject(
         failure = Check(name="published", reason=Reason.FORMAT_UNSUPPORTED, detail=error.message)
     return Subject(
         subject=evidence.subject,
-        name=name,
+        name=name or _named(statement, facts.digest),
         digest=facts.digest,
         verification=verification,
-        provenance=Statement.parse(payload).predicate if payload is not None else None,
-        verified=judged and payload is not None,
-        provenance_digest=Digest(source.removeprefix("bundle ")) if payload is not None and source else None,
+        provenance=statement.predicate if statement is not None else None,
+        verified=judged and statement is not None,
+        provenance_digest=Digest(source.removeprefix("bundle ")) if statement is not None and source else None,
         published=published,
         failure=failure,
         store=store,
         repository=path,
     )
+
+
+def _named(statement: Statement | None, digest: Digest) -> str:
+    """What a statement calls the artifact: a copy in an image layout has no name of its own."""
+    subjects = statement.subjects if statement is not None else ()
+    return next((subject.name for subject in subjects if subject.digest == digest), "")
 
 
 async def read_side(store: Store, repository: str, digest: Digest) -> Side:

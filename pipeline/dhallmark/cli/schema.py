@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from dhallmark import strictjson
+from dhallmark.audit.model import AuditsRecord
+from dhallmark.audit.predicate import RebuildPredicate
 from dhallmark.cli.result import Result
 from dhallmark.config.model import Config, Model
 from dhallmark.config.policy import Policy
@@ -41,6 +43,10 @@ class Kind(StrEnum):
     """What `dhallmark controls --output json` prints."""
     PROOF = "proof"
     """What `dhallmark prove --output json` prints."""
+    AUDIT = "audit"
+    """What `dhallmark audit --output json` prints."""
+    REBUILD = "rebuild"
+    """The predicate of a rebuild statement."""
 
 
 MODELS: Mapping[Kind, tuple[type[Model], str]] = {
@@ -54,6 +60,8 @@ MODELS: Mapping[Kind, tuple[type[Model], str]] = {
     Kind.VERDICTS: (VerdictsRecord, "dhallmark verdicts"),
     Kind.CONTROLS: (ControlsRecord, "dhallmark controls"),
     Kind.PROOF: (ProofRecord, "dhallmark proof"),
+    Kind.AUDIT: (AuditsRecord, "dhallmark audit"),
+    Kind.REBUILD: (RebuildPredicate, "dhallmark rebuild statement, predicate"),
 }
 
 
