@@ -41,7 +41,7 @@ _OLD_LOG: Final = "compares the log's entry with a part of the bundle alone: wha
 _NO_END: Final = "knows no end of a public key: it is good until somebody takes it out"
 
 DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
-    "S3-rewritten": {_GO: Reason.LOG_INCLUSION},
+    "S3-rewritten": {_GO: Reason.LOG_INCLUSION, _OLDER: Reason.SIGNATURE_INVALID},
     "S5": {_GO: Reason.LOG_INCLUSION, _OLDER: Reason.LOG_ENTRY_MISMATCH},
     "S7-base64": {_GO: Reason.SIGNATURE_NONE, (SIGSTORE_PYTHON,): Reason.BUNDLE_MALFORMED},
     "S9": {(SIGSTORE_PYTHON,): Reason.BUNDLE_MALFORMED},

@@ -138,9 +138,9 @@ def _go(title: str, *blind: Blind) -> Dialect:
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     DHALLMARK: Dialect(title="dhallmark"),
-    COSIGN: _go("`cosign verify`", _LAYER_BLIND, _TYPE_BLIND),
-    COSIGN_ATTESTATION: _go("`cosign verify-attestation`", _LAYER_BLIND, _CONTENT_BLIND),
-    COSIGN_2: _go("`cosign verify` of cosign 2", _LAYER_BLIND, _TYPE_BLIND),
+    COSIGN: _go("cosign verify", _LAYER_BLIND, _TYPE_BLIND),
+    COSIGN_ATTESTATION: _go("cosign verify-attestation", _LAYER_BLIND, _CONTENT_BLIND),
+    COSIGN_2: _go("cosign 2's verify", _LAYER_BLIND, _TYPE_BLIND),
     FLUX_1_8: _go("Flux 2.8", _TYPE_BLIND),
     FLUX_1_9: _go("Flux 2.9", _TYPE_BLIND),
     KYVERNO: _go("Kyverno", _LAYER_BLIND, _CONTENT_BLIND),
