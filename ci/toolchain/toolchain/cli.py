@@ -12,7 +12,7 @@ from toolchain.console import say
 from toolchain.engine import user_engine
 from toolchain.errors import ToolchainError
 from toolchain.images import Images
-from toolchain.whole import GROUPS, NAMES, Toolchain, render_json
+from toolchain.whole import ELSEWHERE, GROUPS, NAMES, Toolchain, demo_elsewhere, render_json
 
 INTERRUPTED = 130
 """Exit code after SIGINT, as shells have it."""
@@ -82,6 +82,12 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _install(chain: Toolchain, options: argparse.Namespace) -> int:
+    if options.group == "demo" and not options.only:
+        theirs = user_engine(dict(os.environ), ours=chain.cache)
+        if theirs is not None:
+            say(f"using {theirs}: no engine and no images are made here")
+            chain.install(demo_elsewhere(os.environ), programs=ELSEWHERE)
+            return 0
     chain.install(options.only or GROUPS[options.group])
     return 0
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,18 @@ IMAGES = ("base", "dhall", "python", "engine")
 NAMES = (*(tool.name for tool in GO_TOOLS), *IMAGES, "gosdk")
 GROUPS = {"demo": (*(tool.name for tool in GO_TOOLS if tool.demo), *IMAGES, "gosdk"), "test": NAMES}
 """What is installed for what."""
+ELSEWHERE = ("git git", "tar tar")
+"""What the demo runs here where an engine of the user's does the rest: programs and packages, as in host.txt."""
+
+
+def demo_elsewhere(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What the demo needs beside an engine of the user's: the programs that the image and the lab are made with.
+
+    No engine, no file system of Debian's, and nothing that takes root; the client where the user has none.
+    """
+    client = shutil.which("dagger", path=environ.get("PATH")) is not None
+    spared = {"crane", *(("dagger",) if client else ())}
+    return tuple(tool.name for tool in GO_TOOLS if tool.demo and tool.name not in spared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +68,16 @@ class Toolchain:
                 return self.cache.place(name=name, key=tool.key())
         return self.images.place(name)
 
-    def install(self, names: Collection[str]) -> None:
-        """Make the parts that are missing, Debian's beside Go's: one waits for the network, the other for the CPU."""
+    def install(self, names: Collection[str], *, programs: Sequence[str] | None = None) -> None:
+        """Make the parts that are missing, Debian's beside Go's: one waits for the network, the other for the CPU.
+
+        `programs` are lines as host.txt has them, which is what they are otherwise.
+        """
         unknown = sorted(set(names) - set(NAMES))
         if unknown:
             raise ToolchainError(f"no such part: {', '.join(unknown)}; there are {', '.join(NAMES)}")
         # Also where every part is there: the list may have grown since they were made.
-        apt.install_missing(self.cache, apt.read_list(PACKAGES / "host.txt"))
+        apt.install_missing(self.cache, apt.read_list(PACKAGES / "host.txt") if programs is None else programs)
         missing = [name for name in NAMES if name in names and not self.present(name)]
         if not missing:
             return

@@ -7,8 +7,10 @@ import pytest
 
 from toolchain import cgroups
 from toolchain.cache import Cache
+from toolchain.cli import main
 from toolchain.engine import Engine, render_config, user_engine
 from toolchain.errors import ToolchainError
+from toolchain.whole import IMAGES, Toolchain
 
 
 def script(path: Path, *, code: int) -> None:
@@ -52,6 +54,29 @@ def test_users_dagger_counts_with_a_runtime_that_answers(
             script(tmp_path / name, code=code)
     theirs = user_engine({"PATH": str(tmp_path)}, ours=Cache(root=tmp_path / "cache"))
     assert (theirs is not None) is found
+
+
+def test_the_demo_makes_neither_engine_nor_images_where_the_user_has_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
+    monkeypatch.setattr(Toolchain, "install", lambda _, names, programs=None: asked.append((tuple(names), programs)))
+    monkeypatch.setenv("DHALLMARK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("_EXPERIMENTAL_DAGGER_RUNNER_HOST", raising=False)
+    assert main(["install", "--for", "demo"]) == 0
+    monkeypatch.setenv("_EXPERIMENTAL_DAGGER_RUNNER_HOST", "tcp://engine:1234")
+    assert main(["install", "--for", "demo"]) == 0
+    script(tmp_path / "dagger", code=0)
+    assert main(["install", "--for", "demo"]) == 0
+    (own, host), (remote, few), (whole, _) = asked
+    assert {"dagger", "engine", "gosdk", "base"} <= set(own)
+    assert host is None
+    assert not {"engine", "gosdk", *IMAGES} & {*remote, *whole}
+    assert set(remote) - set(whole) == {"dagger"}
+    assert {"helm", "cosign", "fulcio", "registry"} <= set(whole)
+    assert few is not None
+    assert not any("debootstrap" in line for line in few)
 
 
 def test_our_own_dagger_is_not_the_users(tmp_path: Path) -> None:
