@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -81,7 +81,7 @@ def verdict_on(item: Item, judge: Judge, *, stopped: Callable[[], bool] = lambda
 
 
 def verdicts_on(
-    items: Sequence[Item], judge: Judge, *, stopped: Callable[[], bool] = lambda: False
+    items: Iterable[Item], judge: Judge, *, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Verdict]:
     """The verdicts on several items, in their order. Never raises; none comes once `stopped` says so.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeGuard
 
 from dhallmark.verdict import Verdict
-from dhallmark.verify.basis import TreeTarget, verdict_on
+from dhallmark.verify.basis import TreeTarget, verdicts_on
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.judged import Judged
@@ -29,8 +29,8 @@ def verify_few(targets: Iterable[Simple], judge: Judge) -> Iterator[Judged]:
     for target in targets:
         items = target.targets if isinstance(target, ListTarget) else [target]
         before = number
-        for item in items:
-            yield Judged.of(number, verdict_on(item, judge))
+        for verdict in verdicts_on(items, judge):
+            yield Judged.of(number, verdict)
             number += 1
         if number == before:
             yield Judged.of(number, Verdict.of(name_of(target)))
