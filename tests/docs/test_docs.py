@@ -74,6 +74,15 @@ GUIDES = {
         "controls: accepted",
     ),
     "controls.md": ("R9-404", "no referrers API"),
+    "gitops.md": (
+        "matchOIDCIdentity:",
+        "not expressed by Flux: a statement of type https://slsa.dev/provenance/v1",
+        "nothing found",
+        "interval: 3m   # often enough",
+        "0 written, 0 removed",
+        "kind: Deployment",
+        "artifact.content-mismatch",
+    ),
     "layouts.md": (
         "step publish: 1 of release",
         "identity.subject-mismatch",

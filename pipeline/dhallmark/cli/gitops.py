@@ -1,4 +1,4 @@
-"""`dhallmark gitops write`."""
+"""`dhallmark gitops write` and `dhallmark gitops template`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dhallmark.verify.trust import TrustRoot
 
 SCHEMA = "dhallmark.dev/gitops-write/v1"
+TEMPLATE_SCHEMA = "dhallmark.dev/gitops-template/v1"
 TRUSTED_ROOT = "trusted_root.json"
 """Where a release leaves the trust root that it was verified with."""
 
@@ -158,3 +159,57 @@ def to_text(deployment: Deployment) -> str:
     ]
     lines += dict.fromkeys(str(limit) for limit in deployment.consumers.limits)
     return "\n".join(lines)
+
+
+def template(
+    folder: Path = Path(),
+    /,
+    *,
+    policy: Path,
+    trusted_root: Path | None = None,
+    minimum_policy: int = 0,
+    release: Annotated[str, Parameter(env_var="ARGOCD_APP_NAME")],
+    namespace: Annotated[str, Parameter(env_var="ARGOCD_APP_NAMESPACE")] = "default",
+    kube_version: Annotated[str, Parameter(env_var="KUBE_VERSION")] = "",
+    api_versions: Annotated[str, Parameter(env_var="KUBE_API_VERSIONS")] = "",
+) -> Result:
+    """Verify an environment of a deploy tree, then print its objects: the plug-in for Argo CD.
+
+    Nothing is printed to standard output unless every file is what was signed for this environment and the policy
+    accepts it. Values cannot be given: they would change what was signed. With --output json the objects are a text in
+    the document.
+
+    Parameters
+    ----------
+    folder
+        `environments/<env>` of the deploy tree; the working directory otherwise, as Argo CD runs it.
+    policy
+        The policy file. Not one that whoever changes the tree can change.
+    trusted_root
+        The Sigstore trusted_root.json. Not needed where the policy's identities are all keys.
+    minimum_policy
+        The least `version` that the policy must have.
+    release
+        Name of the Helm release.
+    namespace
+        Namespace that objects without one go to.
+    kube_version
+        The cluster's version, for charts that ask.
+    api_versions
+        What the cluster serves, with commas between.
+    """
+    from dhallmark.config.load import load_policy
+    from dhallmark.gitops.template import Target, render_verified
+    from dhallmark.verify.trust import TrustRoot
+
+    target = Target(
+        release=release,
+        namespace=namespace,
+        kube_version=kube_version,
+        api_versions=tuple(one for one in api_versions.split(",") if one),
+    )
+    rules = load_policy(policy, minimum_version=minimum_policy)
+    trust = TrustRoot.load(trusted_root) if trusted_root is not None else None
+    # The working directory by its real name: the path says which environment this is.
+    objects = render_verified(folder.absolute(), rules, trust, target=target).decode()
+    return Result(data={"schema": TEMPLATE_SCHEMA, "objects": objects}, text=objects)
