@@ -18,6 +18,7 @@ from dhallmark.package.archive import write_archive
 
 FILES = {"web/Chart.yaml": b"name: web\n", "web/templates/a.yaml": b"kind: A\n"}
 TIME = 1_700_000_000
+COMMENT = {"comment": "x"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ CASES: list[tuple[str, bytes]] = [
     ("tar.dialect", packed(form=tarfile.GNU_FORMAT)),
     (
         "tar.dialect",
-        packed(form=tarfile.PAX_FORMAT, change=lambda info: setattr(info, "pax_headers", {"comment": "x"})),
+        packed(form=tarfile.PAX_FORMAT, change=lambda info: setattr(info, "pax_headers", COMMENT)),
     ),
     ("gzip.compression", packed(compress=9)),
 ]
