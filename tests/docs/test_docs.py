@@ -73,6 +73,13 @@ GUIDES = {
         "C1 not applicable: no certificate",
         "controls: accepted",
     ),
+    "audit.md": (
+        "1 audited: 1 equal",
+        "4 audited: 4 equal",
+        "Deployment.apps greeter spec.replicas: the rebuild has '3', published was '30'",
+        "rebuild.sigstore.json: equal",
+        "none of 9 changes matters",
+    ),
     "controls.md": ("R9-404", "no referrers API"),
     "gitops.md": (
         "matchOIDCIdentity:",

@@ -85,6 +85,7 @@ class _Case:
             origin=self.origin,
             lacks=self.record.lacks,
             record=self.record.summary if self.record.summary != RecordSummary() else None,
+            provenance=self.subject.provenance_digest if self.subject.verified else None,
             rebuild=self._rebuild() if known else None,
             ways=comparison.ways if comparison is not None else (),
             differences=comparison.differences if comparison is not None else (),

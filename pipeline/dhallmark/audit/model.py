@@ -134,6 +134,8 @@ class Audit(Record):
     lacks: tuple[str, ...] = ()
     """What a rebuild from the record alone would need and the record does not say."""
     record: RecordSummary | None = None
+    provenance: DigestText | None = None
+    """Of the manifest that attaches the provenance, or of the bundle's file in a deploy tree."""
     rebuild: RebuildSummary | None = None
     ways: tuple[Way, ...] = ()
     """The ways of packing that were set aside."""

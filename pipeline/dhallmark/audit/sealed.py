@@ -78,7 +78,12 @@ def _request(folder: Path, work: Path, output: Path, *, config: str, epoch: int,
     """A request, with the folders that it needs."""
     output.mkdir(parents=True)
     if os.geteuid() == 0:
-        os.chown(output, conditions.user, conditions.user)
+        try:
+            os.chown(output, conditions.user, conditions.user)
+        except OSError as error:
+            # Root of a user namespace that knows no other user.
+            detail = f"no user {conditions.user} to rebuild as: {error.strerror}"
+            raise Refusal(Reason.ISOLATION_UNAVAILABLE, detail) from error
     root = folder / "root"
     root.mkdir()
     return Request(

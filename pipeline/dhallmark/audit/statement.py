@@ -35,7 +35,6 @@ def make_statement(
     policy: tuple[str, Digest] | None,
     version: str,
     verifier: str = VERIFIER,
-    provenance: Digest | None = None,
     time: datetime | None = None,
 ) -> Statement | None:
     """The statement on one audit, not signed; None where nothing was compared or nothing may be concluded.
@@ -54,7 +53,7 @@ def make_statement(
         resource_uri=resource_uri(audit.name, digest),
         result=audit.sameness,
         rebuilt=rebuild.digest,
-        provenance=provenance,
+        provenance=audit.provenance,
         source=Described(uri=f"git+{record.repository}", digest={"gitCommit": record.revision})
         if record
         else Described(),
