@@ -113,7 +113,7 @@ def dagger_client(engine: Engine, command: str, *arguments: str) -> subprocess.C
         capture_output=True,
         text=True,
         check=False,
-        timeout=1200,
+        timeout=2400,
     )
     assert done.returncode == 0, done.stderr[-5000:]
     return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,13 @@ def test_of_dhallmark_only_the_functions_and_the_typed_configuration_are_loaded(
     allowed = {"dhallmark", *(f"dhallmark.{name}" for name in typed)}
     assert {name for name in own - allowed if name.split(".")[1] not in {"module", "config"}} == set()
     assert "dhallmark.module.main" in own
+
+
+def test_what_git_ignores_is_not_uploaded_with_the_module() -> None:
+    """Results of earlier runs and caches of tools: hundreds of megabytes, and every change of them another module."""
+    root = PIPELINE.parent
+    left_out = {line.removeprefix("!") for line in json.loads((root / "dagger.json").read_text())["include"]}
+    ignored = {line.strip("/") for line in (root / ".gitignore").read_text().splitlines() if line.endswith("/")}
+    # What the SDK generates is the module's.
+    assert {f"**/{name}" if name == "__pycache__" else name for name in ignored - {"sdk", "*.egg-info"}} <= left_out
+    assert {"tests", "docs", "examples", "bench"} <= left_out
