@@ -65,6 +65,22 @@ def command(files: Path, *words: str, stdin: bytes | None = None) -> subprocess.
     )
 
 
+def test_one_file_is_judged_without_what_only_others_need(files: Path) -> None:
+    """A short command takes longer to load than to verify."""
+    (files / "a").write_bytes(b"a")
+    (files / "a.sigstore.json").write_bytes(b"{}")
+    words = ["verify", "a", "--policy=policy.yaml", "--trusted-root=root.json", "--output=json"]
+    code = f"import sys; from dhallmark.cli.app import run; run({words!r}); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, env=ENVIRONMENT, capture_output=True, check=False, timeout=120
+    )
+    *printed, loaded = done.stdout.splitlines()
+    assert json.loads(b"\n".join(printed))["verdicts"][0]["reason"] == "bundle.malformed"
+    others = {"anyio", "httpx", "in_toto", "rich", "sigstore", "tuf"}
+    others |= {f"dhallmark.verify.{name}" for name in ("ancestry", "artifact", "legacy", "reference", "vsa")}
+    assert not others & set(loaded.decode().split())
+
+
 def test_a_list_from_standard_input_is_judged_line_by_line(files: Path) -> None:
     (files / "a").write_bytes(b"a")
     (files / "a.sigstore.json").write_bytes(b"{}")
