@@ -32,6 +32,7 @@ FROM_ELSEWHERE: Final = ("secretRef", "certSecretRef", "proxySecretRef", "servic
 """Fields of a copy that are left out: they are about the real registry."""
 _REGISTRY_PORT, _STORAGE_PORT = 5000, 9090
 _SECONDS: Final = 90.0
+_AFTER_PUSH_SECONDS: Final = 45.0
 _POLL: Final = 0.1
 _TRUSTED_ROOT: Final = "trusted_root.json"
 _GOOD: Final = "good"
@@ -154,11 +155,11 @@ def _push(
     before = api.get(good.path)["status"].get("artifact") or {}
     if _reference(source, bad["digest"]).get("digest"):
         api.merge(good.path, {"spec": {"ref": {"digest": bad["digest"]}}})
-        after = _await(api, good, still, folder)
     else:
-        asked = str(time.time_ns())
-        api.merge(good.path, {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": asked}}})
-        after = _await(api, good, still, folder, asked=asked)
+        asked = {"reconcile.fluxcd.io/requestedAt": str(time.time_ns())}
+        api.merge(good.path, {"metadata": {"annotations": asked}})
+    # The generation is the same where a tag moved, so its end cannot be told: it is over when it is refused.
+    after = _await(api, good, still, folder, until="False")
     return {**after, "before": before, "served": _fetch(str(before.get("url", "")))}
 
 
@@ -171,19 +172,26 @@ def _fetch(url: str) -> str:
         return ""
 
 
-def _await(api: Api, one: _Copy, still: Callable[[], bool], folder: Path, *, asked: str = "") -> Json:
-    """The object's status, once the controller has come to an end with its current generation. Raises ToolError."""
-    end = time.monotonic() + _SECONDS
+def _await(api: Api, one: _Copy, still: Callable[[], bool], folder: Path, *, until: str = "") -> Json:
+    """The object's status, once the controller has come to an end with its current generation.
+
+    With `until`, an end is that `Ready` says so; if it never does, what it says then. Raises ToolError.
+    """
+    end = time.monotonic() + (_AFTER_PUSH_SECONDS if until else _SECONDS)
+    told: Json | None = None
     while time.monotonic() < end and still():
         found = api.get(one.path)
         status = found.get("status") or {}
         conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
         ready = next((item for item in conditions if item["type"] == "Ready"), None)
         current = ready is not None and ready.get("observedGeneration") == found["metadata"]["generation"]
-        handled = not asked or status.get("lastHandledReconcileAt") == asked
-        if ready is not None and current and handled and ready["status"] != "Unknown":
-            return {"conditions": conditions, "artifact": status.get("artifact")}
+        if ready is not None and current and ready["status"] != "Unknown":
+            told = {"conditions": conditions, "artifact": status.get("artifact")}
+            if not until or ready["status"] == until:
+                return told
         time.sleep(_POLL)
+    if told is not None and still():
+        return told
     raise ToolError(
         f"source-controller comes to no end with {one.namespace}/{one.name}",
         command=(PROGRAM,),
