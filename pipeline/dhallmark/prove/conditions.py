@@ -81,7 +81,7 @@ def _refused(name: str, status: Json, expected: Reason) -> Check:
     return Check(
         name=name,
         reason=None if right else Reason.CONTROLLER_VERDICT,
-        detail=message[:_MAX_WORDS] or _words(status, READY),
+        detail=f"{name}: {message[:_MAX_WORDS] or _words(status, READY)}",
         evidence={
             "SourceVerified": _told(status, VERIFIED),
             "expected": expected.value,

@@ -332,7 +332,8 @@ def checks_of(report: Report) -> list[Check]:
             finding.status
         )
         name = f"{finding.case.id} {finding.case.title}"
-        detail = finding.explanation or f"{finding.mutant}, in its own words: {finding.mutant.words}"
+        said = finding.explanation or f"{finding.mutant}, in its own words: {finding.mutant.words}"
+        detail = f"{finding.case.id}: {said}"
         checks.append(Check(name=name, reason=reason, detail=detail, evidence={"consumer": finding.consumer}))
     if report.findings and all(
         answer.outcome is Outcome.ACCEPTED for one in report.findings for answer in (one.before, one.after)
