@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.errors import ExitCode, UsageError
-from dhallmark.gitops.lint.fields import Flux
+from dhallmark.gitops.lint.fields import Flux, FluxVersion
 from dhallmark.gitops.lint.model import Severity
 
 
@@ -18,7 +18,7 @@ def lint(
     path: Path = Path(),
     /,
     *,
-    flux: Flux = Flux.V2_9,
+    flux: FluxVersion = "2.9",
     exclude: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     fail_on: Severity = Severity.WARNING,
     baseline: Path | None = None,
@@ -69,9 +69,9 @@ def lint(
     if write_baseline and baseline is None:
         raise UsageError("--write-baseline needs a file", hint="name it with --baseline")
     before = Baseline.load(baseline) if baseline is not None and (baseline.exists() or not write_baseline) else None
-    linted = run(path, flux=flux, exclude=exclude, progress=progress())
+    linted = run(path, flux=Flux(flux), exclude=exclude, progress=progress())
     if fix and apply_fixes(path, linted.findings):
-        linted = run(path, flux=flux, exclude=exclude, progress=progress())
+        linted = run(path, flux=Flux(flux), exclude=exclude, progress=progress())
     if write_baseline and baseline is not None:
         Baseline.of(linted.findings, before=before).write(baseline)
         before = Baseline.load(baseline)

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from dhallmark.cli.output import progress
 from dhallmark.cli.result import Result
 from dhallmark.errors import UsageError
-from dhallmark.gitops.lint.fields import Flux
+from dhallmark.gitops.lint.fields import Flux, FluxVersion
 
 if TYPE_CHECKING:
     from dhallmark.prove.prove import Controller, Proof
@@ -24,7 +24,7 @@ def prove(
     environment: str,
     trusted_root: Path,
     policy: Path = Path("policy.yaml"),
-    flux: Annotated[tuple[Flux, ...], Parameter(negative="")] = (Flux.V2_9,),
+    flux: Annotated[tuple[FluxVersion, ...], Parameter(negative="")] = ("2.9",),
     definitions: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     source_controller: Path | None = None,
     controller_version: str = "",
@@ -121,7 +121,7 @@ def prove(
         manifests=read_manifests(manifests),
         policy=policy,
         trusted_root=trusted_root,
-        flux=tuple(dict.fromkeys(flux)),
+        flux=tuple(dict.fromkeys(map(Flux, flux))),
         definitions=_definitions(definitions),
         controller=_controller(source_controller, controller_version) if source_controller is not None else None,
         programs=_programs(flux_verify),

@@ -59,6 +59,9 @@ PROVE = ("prove", "manifests", "--environment", "sandbox", "--trusted-root", "tr
     [
         (("prove", *PROVE[2:]), ExitCode.USAGE, "nothing to prove"),
         ((*PROVE[:3], "Sand box", *PROVE[4:]), ExitCode.USAGE, "no name of an environment"),
+        ((*PROVE, "--flux", "2.7"), ExitCode.USAGE, 'Choose from: "2.8", "2.9"'),
+        (("gitops", "lint", "manifests", "--flux", "2.7"), ExitCode.USAGE, 'Choose from: "2.8", "2.9"'),
+        ((*PROVE, "--flux", "2.8", "--flux", "2.9"), ExitCode.INPUT, "a range of versions names no artifact"),
         ((*PROVE, "--after", "sandbox"), ExitCode.USAGE, "no proof of the form"),
         ((*PROVE, "--after", "sandbox=proof@sha256:1"), ExitCode.USAGE, "no digest"),
         ((*PROVE, "--proved-by", "nobody"), ExitCode.USAGE, "no identity 'nobody'"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from dhallmark.gitops.lint.model import Resource
 from dhallmark.gitops.lint.yamlfile import Mapping, Node, Sequence
@@ -24,6 +24,10 @@ class Flux(StrEnum):
 
     V2_8 = "2.8"
     V2_9 = "2.9"
+
+
+FluxVersion = Literal["2.8", "2.9"]
+"""The same on a command line, where a member of an enumeration would go by its name."""
 
 
 @dataclass(frozen=True, slots=True)
