@@ -38,13 +38,20 @@ class Trust:
     """The whole of trusted_root.json, as it was read; None where nobody gave one."""
     named: bool
     """Whether consumers that know the public instance by themselves must be told: it is another one."""
+    empty: bool = False
+    """Whether it believes no certificate authority: a site where keys sign, without any Sigstore."""
 
     @classmethod
     def of(cls, content: bytes | None, *, named: bool | None = None) -> Trust:
         """From the bytes of trusted_root.json; named unless it is the public instance's. Raises FormatError."""
         if content is None:
             return cls(text=None, named=False)
-        return cls(text=content.decode("utf-8"), named=not _is_public(content) if named is None else named)
+        hosts = _authorities(content)
+        return cls(
+            text=content.decode("utf-8"),
+            named=hosts not in (set(), {_PUBLIC_HOST}) if named is None else named,
+            empty=not hosts,
+        )
 
     @property
     def digest(self) -> Digest | None:
@@ -56,14 +63,13 @@ class Trust:
         return self.text if self.named else None
 
 
-def _is_public(content: bytes) -> bool:
-    """Whether the authorities in a trust root are the public instance's, by the addresses that it gives them."""
+def _authorities(content: bytes) -> set[str]:
+    """The hosts of the certificate authorities in a trust root, which tell one instance from another."""
     body = strictjson.parse(content, what="trust root", max_bytes=len(content))
     authorities = body.get("certificateAuthorities") if isinstance(body, dict) else None
     if not isinstance(authorities, list):
         raise FormatError("the trust root has no certificateAuthorities")
-    hosts = {urlsplit(str(one.get("uri", ""))).hostname for one in authorities if isinstance(one, dict)}
-    return hosts == {_PUBLIC_HOST}
+    return {urlsplit(str(one.get("uri", ""))).hostname or "" for one in authorities if isinstance(one, dict)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,8 @@ def _signs(policy: Policy, name: str) -> Iterator[str]:
 
 
 def _trust(checks: Checks) -> str:
+    if checks.trust.empty:
+        return "No Sigstore's: nothing is believed but the public keys of the policy."
     if checks.trust.named:
         return "A private Sigstore's: consumers are told, and believe no other."
     return "The public Sigstore's, which consumers fetch and renew by themselves."
