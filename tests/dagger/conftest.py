@@ -144,6 +144,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
+def auditor_engine() -> Iterator[Engine]:
+    """An auditor's, which never saw a release. Not one of those above: they belong to another process of tests."""
+    with fresh_engine("auditor") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
 def call(engine: Engine, tools: Path, image_lock: Path) -> Callable[..., str]:
     """Runs the `dagger` client; gives standard output, or the log."""
     shared = engine

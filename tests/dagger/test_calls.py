@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.dagger]
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
-    "attest", "builder", "ci-image", "controls", "gitops", "image", "lab", "lock-image", "merge", "package", "plan",
-    "prove", "publish", "publish-image", "push", "release", "render", "resolve", "sign", "status", "verify",
+    "attest", "audit", "builder", "ci-image", "controls", "gitops", "image", "lab", "lock-image", "merge", "package",
+    "plan", "prove", "publish", "publish-image", "push", "release", "render", "resolve", "sign", "status", "verify",
 }  # fmt: skip
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _COMMAND = re.compile(r"(\d+)\s*:\s.*withExec dhallmark (.*)")

@@ -37,6 +37,11 @@ async def start(bound: Sequence[Binding]) -> None:
         await service.start()
 
 
+def nonce() -> str:
+    """A text that no other call has: an engine does not take what is made with it from its cache."""
+    return uuid.uuid4().hex
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A container that is about to run one command. Every method returns another job."""
@@ -95,7 +100,7 @@ class Job:
             for name in binding.names:
                 container = container.with_service_binding(name, binding.service)
         if fresh:
-            container = container.with_env_variable("DHALLMARK_NONCE", uuid.uuid4().hex)
+            container = container.with_env_variable("DHALLMARK_NONCE", nonce())
         command = ["dhallmark", *arguments]
         if output is not None:
             command += ["--output", "json"]

@@ -8,13 +8,18 @@ from typing import Annotated
 import dagger
 from dagger import Doc, dag
 
+from dhallmark.module import audit as audits
 from dhallmark.module import gitops, image, proof, steps
+from dhallmark.module.audit import Question
 from dhallmark.module.declare import fresh, function, object_type
 from dhallmark.module.job import Job, bind, bindings, start
 from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
+    AcceptAny,
     AllowDirty,
     AttestedBuild,
+    AuditReferences,
+    AuditTree,
     BuilderId,
     ConfigPath,
     Controls,
@@ -22,6 +27,7 @@ from dhallmark.module.options import (
     Key,
     KeyPassword,
     Manifests,
+    Materials,
     OptionalToken,
     OptionalTrustedRoot,
     PackagedBuild,
@@ -37,6 +43,7 @@ from dhallmark.module.options import (
     RegistryConfig,
     RegistryHost,
     RenderedBuild,
+    Require,
     ResolvedBuild,
     ShardOption,
     SignedBuild,
@@ -44,6 +51,7 @@ from dhallmark.module.options import (
     SigstoreHost,
     Source,
     StagedBuild,
+    SubjectName,
     Token,
     Tree,
     TrustConfig,
@@ -354,9 +362,7 @@ class Dhallmark:
         consumers: Annotated[list[str] | None, Doc("The consumers to ask. dhallmark and cosign otherwise.")] = None,
         flux: Annotated[dagger.File | None, Doc("Your OCIRepository: Flux is asked as it says.")] = None,
         kyverno: Annotated[dagger.File | None, Doc("Your policy for Kyverno: Kyverno is asked by it.")] = None,
-        subject_name: Annotated[
-            str | None, Doc("The artifact's name in its statements, where it is not its repository.")
-        ] = None,
+        subject_name: SubjectName = None,
         plain_http: PlainHttp = False,
         registry: Registry = None,
         registry_host: RegistryHost = HOST,
@@ -432,6 +438,38 @@ class Dhallmark:
         return await gitops.status(
             job, manifests=manifests, kubeconfig=kubeconfig, context=context, trusted_root=trusted_root
         )
+
+    @fresh
+    async def audit(
+        self,
+        *,
+        policy: PolicyFile,
+        trusted_root: TrustedRoot,
+        refs: AuditReferences = None,
+        policy_files: PolicyFiles = None,
+        tree: AuditTree = None,
+        materials: Materials = None,
+        require: Require = "equivalent",
+        subject_name: SubjectName = None,
+        accept_any: AcceptAny = False,
+        plain_http: PlainHttp = False,
+        registry: Registry = None,
+        registry_host: RegistryHost = HOST,
+    ) -> Annotated[dagger.Directory, Doc("audit.json, audit.html, audit.junit.xml, audit.sarif, rebuild.json, …")]:
+        """Rebuild what was published in the image that its record names, without a network, and compare it here."""
+        verifier = Verifier(
+            image=await self.ci_image(),
+            policy=policy,
+            beside=policy_files,
+            trusted_root=trusted_root,
+            plain_http=plain_http,
+            bindings=bindings(bind(registry, registry_host)),
+        )
+        question = Question(
+            references=refs or [], tree=tree, materials=materials, require=require, subject_name=subject_name or ""
+        )
+        await start(verifier.bindings)
+        return await audits.audit(verifier, question, accept_any=accept_any)
 
     @fresh
     async def release(

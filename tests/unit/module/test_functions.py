@@ -19,6 +19,7 @@ NEVER_CACHED = {
     (Dhallmark, "publish_image"),
     (Dhallmark, "lock_image"),
     (Dhallmark, "verify"),
+    (Dhallmark, "audit"),
     (Dhallmark, "controls"),
     (Dhallmark, "prove"),
     (Dhallmark, "status"),
