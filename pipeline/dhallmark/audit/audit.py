@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -20,7 +21,7 @@ import anyio.to_thread
 from dhallmark.audit.archive import Archive
 from dhallmark.audit.compare import Comparison, compare_artifacts, compare_files
 from dhallmark.audit.eyes import Eyes
-from dhallmark.audit.materials import Materials, find_attached, find_given, read_bundle, require_recorded
+from dhallmark.audit.materials import Materials, Shelf, find_attached, find_given, require_recorded
 from dhallmark.audit.model import Audit, Difference, Look, Origin, RebuildSummary, RecordSummary, Sameness, Way
 from dhallmark.audit.objects import read_documents
 from dhallmark.audit.rebuilder import Key, Order, Rebuilder
@@ -51,6 +52,8 @@ class Options:
     """The commit that the auditor names."""
     environment: str = ""
     """Of an artifact whose record does not say."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """Bundles that were found."""
     eyes: Eyes = field(default_factory=Eyes)
     """Programs of others that look at what differs."""
 
@@ -193,12 +196,11 @@ async def _materials(case: _Case, options: Options) -> Materials:
     bundle = record.bundle
     # From a record that nobody vouches for, nothing is taken.
     if bundle is not None and (subject.verified or commit is None):
-        content = await _bundle(subject, bundle, options.materials)
-        if content is not None:
-            try:
-                materials = await anyio.to_thread.run_sync(lambda: read_bundle(content[0], origin=content[1]))
-            except FormatError as error:
-                raise Refusal(Reason.MATERIAL_MISMATCH, error.message) from error
+        try:
+            materials = await options.shelf.get(bundle, partial(_bundle, subject, bundle, options.materials))
+        except FormatError as error:
+            raise Refusal(Reason.MATERIAL_MISMATCH, error.message) from error
+        if materials is not None:
             require_recorded(materials, record)
         elif commit is None:
             raise Refusal(

@@ -7,9 +7,13 @@ source into the bundle than it lists would contradict itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import anyio
+import anyio.to_thread
 
 from dhallmark.audit.record import BuildRecord
 from dhallmark.config.load import load_config
@@ -56,6 +60,28 @@ class Materials:
                 write_new(directory / "source" / name, content)
             for name, content in self.cache.items():
                 write_new(directory / "cache" / name, content)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Bundles that were found, each read once however many artifacts were made from it."""
+
+    _known: dict[Digest, Materials] = field(default_factory=dict)
+    _locks: defaultdict[Digest, anyio.Lock] = field(default_factory=lambda: defaultdict(anyio.Lock))
+
+    async def get(self, bundle: Digest, find: Callable[[], Awaitable[tuple[bytes, str] | None]]) -> Materials | None:
+        """The materials of `bundle`; `find` gives its bytes and where they are from, or None, and is asked once.
+
+        Raises what `find` raises, and FormatError for what is no bundle.
+        """
+        async with self._locks[bundle]:
+            if bundle not in self._known:
+                found = await find()
+                if found is None:
+                    return None
+                content, origin = found
+                self._known[bundle] = await anyio.to_thread.run_sync(lambda: read_bundle(content, origin=origin))
+            return self._known[bundle]
 
 
 def read_bundle(content: bytes, *, origin: str) -> Materials:

@@ -7,6 +7,7 @@ good all the same: that is what an audit is for, and what no verification sees.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -83,19 +84,19 @@ class Maker:
 
     folder: Path
     key: PemKey = field(default_factory=lambda: PemKey(ec.generate_private_key(ec.SECP256R1())))
+    seeds: tuple[Path, ...] = ()
+    """Folders of Dhall cache entries for remote imports."""
 
     @classmethod
-    def new(cls, folder: Path, *, source: Path | None = None) -> Maker:
+    def new(cls, folder: Path, *, source: Path | None = None, seeds: tuple[Path, ...] = ()) -> Maker:
         """A new project as `dhallmark init` writes it, committed; or a copy of the folder `source`."""
-        maker = cls(folder=folder)
+        maker = cls(folder=folder, seeds=seeds)
         if source is None:
             init(
                 directory=maker.root, project="platform", source=REPOSITORY, registry="registry.example",
                 ci=Platform.GITHUB,
             )  # fmt: skip
         else:
-            import shutil
-
             shutil.copytree(source, maker.root)
         maker.git("init", "--quiet", "--initial-branch=main")
         maker.commit("first")
@@ -136,7 +137,7 @@ class Maker:
         """Resolve, render and package what is committed."""
         config = self.root / "dhallmark.yaml"
         plan = make_plan(load_config(config))
-        anyio.run(lambda: resolve(plan, root=self.root, build=self.build))
+        anyio.run(lambda: resolve(plan, root=self.root, build=self.build, seeds=self.seeds))
         render(plan, root=self.root, build=self.build)
         state = read_source(self.root, allow_dirty=True)
         return package(plan, root=self.root, build=self.build, source_date_epoch=state.commit_time)
@@ -172,6 +173,20 @@ class Maker:
             writer.add_manifest(one.manifest(manifest.descriptor))
         writer.finish()
         return manifest.digest
+
+    def write_tree(self, tree: Path) -> None:
+        """A deploy tree of the release, as `dhallmark gitops write` writes it."""
+        for artifact in self.artifacts.artifacts:
+            if artifact.kind == "flux":
+                continue
+            chart = self.build / "render" / artifact.environment / artifact.name
+            folder = tree / "environments" / artifact.environment
+            if artifact.kind == "chart":
+                folder = folder / "charts" / artifact.name
+            prefix = folder.relative_to(tree).as_posix() + "/"
+            for file in artifact.files:
+                write_atomic(tree / file.name, (chart / file.name.removeprefix(prefix)).read_bytes())
+            write_atomic(folder / "attestation.json", self.attestation(artifact))
 
     def attestation(self, artifact: Artifact) -> bytes:
         """The signed provenance of `artifact`: what stands beside it in a deploy tree."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,27 +21,10 @@ from dhallmark.errors import ExitCode
 pytestmark = pytest.mark.component
 
 
-def write_tree(maker: Maker, tree: Path) -> None:
-    """A deploy tree of the release, as `dhallmark gitops write` writes it."""
-    for artifact in maker.artifacts.artifacts:
-        if artifact.kind == "flux":
-            continue
-        chart = maker.build / "render" / artifact.environment / artifact.name
-        folder = tree / "environments" / artifact.environment
-        if artifact.kind == "chart":
-            folder = folder / "charts" / artifact.name
-        prefix = folder.relative_to(tree).as_posix() + "/"
-        for file in artifact.files:
-            target = tree / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(chart / file.name.removeprefix(prefix), target)
-        (folder / "attestation.json").write_bytes(maker.attestation(artifact))
-
-
 @pytest.fixture
 def tree(maker: Maker, tmp_path: Path) -> Path:
     """A deploy tree."""
-    write_tree(maker, tmp_path / "deploy")
+    maker.write_tree(tmp_path / "deploy")
     return tmp_path / "deploy"
 
 
