@@ -242,8 +242,10 @@ def _compare(case: _Case, options: Options) -> None:
             difference = Difference(kind="manifest", detail=refusal.detail)
             case.comparison = Comparison(Sameness.DIFFERENT, (), (difference,))
         raise _refuse(case, "comparison", refusal) from refusal
-    except FormatError as error:
-        case.checks.append(Check(name="comparison", reason=Reason.TOOL_UNAVAILABLE, detail=error.message))
+    except (FormatError, OSError) as error:
+        # What a rebuild left may be anything, where an image that was recorded by somebody made it.
+        detail = f"the rebuild cannot be read: {error}"
+        case.checks.append(Check(name="comparison", reason=Reason.TOOL_UNAVAILABLE, detail=detail))
         raise _Ended from error
     case.comparison = comparison
     recorded = case.record.summary.tools

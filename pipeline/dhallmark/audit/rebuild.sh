@@ -1,29 +1,31 @@
 #!/bin/sh
 # Rebuilds a release in the image that it was built in, without a network. Run there by whoever audits:
 #
-#   rebuild.sh CONFIG EPOCH      CONFIG: dhallmark.yaml in /case/source; EPOCH: seconds since 1970
+#   rebuild.sh CONFIG EPOCH [CASE] [MADE]
 #
-# The materials are in /case, the result goes to /made: build/, and beside it in a file each what was said.
+# CONFIG is the path of dhallmark.yaml in CASE/source, EPOCH the time of everything in seconds since 1970. The materials
+# are in CASE (/case); the result goes to MADE (/made): build/, and beside it in a file each what was said.
 set -eu
-export CONFIG="$1" EPOCH="$2"
-mkdir -p /made
-if ! unshare --net --uts --ipc true 2>/made/isolation; then
+export CONFIG="$1" EPOCH="$2" CASE="${3:-/case}" MADE="${4:-/made}"
+mkdir -p "$MADE"
+if ! unshare --net --uts --ipc true 2>"$MADE/isolation"; then
     exit 0
 fi
 exec unshare --net --uts --ipc sh -eu -c '
-echo sealed >/made/isolation
+echo sealed >"$MADE/isolation"
 echo rebuild.invalid 2>/dev/null >/proc/sys/kernel/hostname || true
-uname -n >/made/hostname
+uname -n >"$MADE/hostname"
 umask 077
-export SOURCE_DATE_EPOCH="$EPOCH" TZ=REBUILD-13:45 LC_ALL=C LANG=C HOME=/tmp/home
-mkdir -p /tmp/home "/tmp/a place of its own"
-cp -R /case/source "/tmp/a place of its own/rebuild"
-cd "/tmp/a place of its own/rebuild"
-dhallmark --version >/made/dhallmark
-helm version --template "{{.Version}}" >/made/helm 2>/dev/null || true
+place="$(mktemp -d)/a place of its own"
+export SOURCE_DATE_EPOCH="$EPOCH" TZ=REBUILD-13:45 LC_ALL=C LANG=C HOME="$place/home"
+mkdir -p "$HOME"
+cp -R "$CASE/source" "$place/rebuild"
+cd "$place/rebuild"
+dhallmark --version >"$MADE/dhallmark"
+helm version --template "{{.Version}}" >"$MADE/helm" 2>/dev/null || true
 # OutNoRoutes, the twelfth number of the line of numbers that begins with Ip: (proc_net_snmp(5)).
 attempts() {
-    while read -r name fields; do [ "$name" = Ip: ] && last=$fields; done </proc/net/snmp
+    while read -r name fields; do if [ "$name" = Ip: ]; then last=$fields; fi; done </proc/net/snmp
     # shellcheck disable=SC2086
     set -- $last
     echo "${12}"
@@ -31,14 +33,13 @@ attempts() {
 before=$(attempts || true)
 status=0
 for step in resolve render package; do
-    echo "$step" >/made/step
-    cache=
-    if [ "$step" = resolve ]; then cache="--dhall-cache /case/cache"; fi
-    # shellcheck disable=SC2086
-    dhallmark "$step" --config "$CONFIG" --build /made/build $cache --output json >/dev/null 2>/made/error || status=$?
+    echo "$step" >"$MADE/step"
+    set --
+    if [ "$step" = resolve ]; then set -- --dhall-cache "$CASE/cache"; fi
+    dhallmark "$step" --config "$CONFIG" --build "$MADE/build" "$@" --output json >/dev/null 2>"$MADE/error" || status=$?
     if [ "$status" != 0 ]; then break; fi
 done
-echo "$status" >/made/status
+echo "$status" >"$MADE/status"
 after=$(attempts || true)
-if [ -n "$before" ] && [ -n "$after" ]; then echo $((after - before)) >/made/attempts; fi
+if [ -n "$before" ] && [ -n "$after" ]; then echo $((after - before)) >"$MADE/attempts"; fi
 '

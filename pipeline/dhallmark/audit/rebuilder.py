@@ -22,6 +22,7 @@ from dhallmark.audit.sealed import Rebuild, rebuild_sealed
 from dhallmark.config.model import Model
 from dhallmark.errors import Error, FormatError, InputError, RenderError
 from dhallmark.files import write_atomic
+from dhallmark.package.chart import regular_files
 from dhallmark.reasons import Reason
 from dhallmark.record import Record, parse_record
 from dhallmark.render.causes import reason_of
@@ -141,8 +142,9 @@ def prepare(folder: Path, materials: Materials, order: Order, seeds: tuple[Path,
 
 
 def read_rebuilt(found: Rebuild) -> Rebuilt:
-    """The records of a rebuild. Refuses where they cannot be read."""
+    """The records of a rebuild. Refuses what cannot be read, and links, which could lead to the auditor's files."""
     try:
+        regular_files(found.build)
         return Rebuilt(found)
     except FormatError as error:
         raise Refusal(Reason.TOOL_UNAVAILABLE, f"the rebuild left no records that can be read: {error}") from error
