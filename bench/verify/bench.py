@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -426,21 +427,18 @@ def ratio(slow: Sequence[Run], fast: Sequence[Run], cost: Callable[[Run], float]
     return statistics.median(cost(one) / cost(other) for one, other in zip(slow, fast, strict=True))
 
 
+wall, cpu = attrgetter("each"), attrgetter("cpu_each")
+"""What a run costs for each bundle."""
+
+
 def judge(found: dict[int, Rounds], cold: Rounds) -> int:
     """Print the ratios of the largest size, and 1 where one misses its target by the time that a user waits."""
     largest = max(found)
     runs = found[largest]
     smaller = max((size for size in found if size < largest), default=largest)
 
-    def wall(run: Run) -> float:
-        return run.each
-
-    def cpu(run: Run) -> float:
-        return run.cpu_each
-
     command, sigstore, cosign = runs["dhallmark-command"], runs["sigstore-python"], runs["cosign"]
-    warm = runs["dhallmark-warm"]
-    linear = found[largest]["dhallmark-command"], found[smaller]["dhallmark-command"]
+    warm, linear = runs["dhallmark-warm"], (command, found[smaller]["dhallmark-command"])
     told = [
         # Two cores: half of ours is what a machine that does nothing else would let a user wait.
         (Target("sigstore-python in a warm loop / dhallmark warm", 4), sigstore, warm, 2),
