@@ -154,7 +154,9 @@ class _Proving:
                 prepared.append(ready)
             else:
                 parts.append(verdict)
-        parts += [await self._verified(flux, sources, prepared) for flux in self.question.flux]
+        judged = [await self._verified(flux, sources, prepared) for flux in self.question.flux]
+        # Of what no API server took, nothing can be asked; that it took none is told above.
+        parts += [one for one in judged if one.parts or not sources]
         if self.question.controller is not None and prepared:
             parts.append(await self._controlled(self.question.controller, prepared))
         return Proof(
