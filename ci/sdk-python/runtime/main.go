@@ -3,7 +3,8 @@
 // The engine loads this module wherever a dagger.json says "sdk": "python": the
 // tool chain puts it where engine images keep theirs. A module runs with the
 // published dagger-io of the engine's version, which is in the base image, and
-// is installed from its own pyproject.toml.
+// is installed from its own requirements.lock where it has one, as the official
+// SDK does, and from its pyproject.toml otherwise.
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 
 const (
 	sourceDir = "/src"
+	lock      = "requirements.lock"
 	pip       = "/opt/dagger/bin/pip"
 	python    = "/opt/dagger/bin/python"
 )
@@ -79,15 +81,28 @@ func (m *PythonSdk) ModuleRuntime(
 	for variable, value := range local.Env {
 		ctr = ctr.WithEnvVariable(variable, value)
 	}
-	return ctr.
+	ctr = ctr.
 		WithEnvVariable("DAGGER_MODULE", name).
 		WithEnvVariable("DAGGER_MAIN_OBJECT", pascal(name)).
 		WithEnvVariable("DAGGER_DEFAULT_PYTHON_PACKAGE", strings.ReplaceAll(kebab(name), "-", "_")).
-		WithMountedCache("/root/.cache/pip", dag.CacheVolume("python-sdk-pip")).
-		WithNewFile("/opt/dagger/requirements.py", requirementsScript).
-		WithFile("/opt/dagger/pyproject.toml", source.File("pyproject.toml")).
-		WithExec([]string{"sh", "-ec", python + " /opt/dagger/requirements.py /opt/dagger/pyproject.toml >/opt/dagger/requirements.txt && " +
-			pip + " install --quiet -r /opt/dagger/requirements.txt"}).
+		WithMountedCache("/root/.cache/pip", dag.CacheVolume("python-sdk-pip"))
+	locks, err := source.Glob(ctx, lock)
+	if err != nil {
+		return nil, err
+	}
+	if len(locks) == 1 {
+		// Whole, with hashes: nothing is asked for that a newer release could break.
+		ctr = ctr.
+			WithFile("/opt/dagger/"+lock, source.File(lock)).
+			WithExec([]string{pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", "/opt/dagger/" + lock})
+	} else {
+		ctr = ctr.
+			WithNewFile("/opt/dagger/requirements.py", requirementsScript).
+			WithFile("/opt/dagger/pyproject.toml", source.File("pyproject.toml")).
+			WithExec([]string{"sh", "-ec", python + " /opt/dagger/requirements.py /opt/dagger/pyproject.toml >/opt/dagger/requirements.txt && " +
+				pip + " install --quiet -r /opt/dagger/requirements.txt"})
+	}
+	return ctr.
 		WithDirectory(sourceDir, modSource.ContextDirectory()).
 		WithWorkdir(project).
 		WithExec([]string{pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "."}).
