@@ -18,6 +18,7 @@ from dhallmark.verdict import Check, Verdict
 MAX_SHOWN = 200
 """Differences of one artifact that a report lists."""
 _ON_SCREEN = 20
+_ANSWERS = {True: "agrees", False: "disagrees", None: "gave no answer"}
 _MARKS = {Sameness.EQUAL: "=", Sameness.EQUIVALENT: "≈", Sameness.DIFFERENT: "≠", Sameness.UNKNOWN: "?"}
 
 
@@ -59,7 +60,7 @@ def _entry(audit: Audit) -> Entry:
             Entry(
                 name=f"{look.program} {look.version}".strip(),
                 level=Level.NOTE,
-                said="agrees" if look.agrees else "disagrees",
+                said=_ANSWERS[look.agrees],
                 message=look.said,
             )
             for look in audit.looks
@@ -157,7 +158,7 @@ def _details(audit: Audit) -> list[str]:
         lines.append(f"  came in by: {audit.origin.value}")
     for look in audit.looks:
         first = look.said.splitlines()[0] if look.said else ""
-        lines.append(f"  {look.program} {'agrees' if look.agrees else 'disagrees'}: {first}")
+        lines.append(f"  {look.program} {_ANSWERS[look.agrees]}: {first}")
     if not audit.differences:
         lines += [f"  {check.reason.value}: {check.detail}" for check in verdict.walk() if check.reason is not None][:5]
     return [audit.subject, *lines] if lines else []

@@ -20,7 +20,7 @@ from dhallmark.audit.rebuilt import Rebuilt
 from dhallmark.audit.subject import Subject
 from dhallmark.package.model import HELM_CONTENT, Artifact
 
-_SECONDS: Final = 60
+_SECONDS: Final = 300
 _MAX_SAID: Final = 4000
 """Characters of what a program prints that are kept."""
 ALL: Final = ("diffoscope", "helm", "crane")
@@ -63,7 +63,7 @@ def _lay_out(folder: Path, rebuilt: Side, published: Side) -> tuple[Path, Path]:
 def _diffoscope(rebuilt: Path, published: Path) -> Sequence[Look]:
     done = _run(["diffoscope", "--no-progress", "--text", "-", rebuilt.name, published.name], rebuilt.parent)
     if done is None or done.returncode not in (0, 1):
-        return ()
+        return [Look(program="diffoscope")]
     # The rebuilt layer differs from the published one, or the manifests do.
     differs = rebuilt.read_bytes() != published.read_bytes()
     agrees = (done.returncode == 1) == differs
@@ -76,7 +76,7 @@ def _helm(rebuilt: Path, published: Path) -> Sequence[Look]:
     """What both charts render, by Helm itself."""
     sides = [_run(["helm", "template", "audit", place.name], place.parent) for place in (rebuilt, published)]
     if sides[0] is None or sides[1] is None:
-        return ()
+        return [Look(program="helm template", said=f"it did not end in {_SECONDS} s")]
     version = _version("helm", "version", "--template", "{{.Version}}")
     if sides[1].returncode != 0:
         return [Look(program="helm template", version=version, agrees=True, said=_cut(sides[1].stderr))]
@@ -91,7 +91,7 @@ def _crane(subject: Subject) -> Sequence[Look]:
         return ()
     done = _run(["crane", "digest", "--insecure", subject.subject], Path("/"))
     if done is None or done.returncode != 0:
-        return ()
+        return [Look(program="crane digest", said=_cut(done.stderr.strip()) if done is not None else "")]
     said = done.stdout.strip()
     return [
         Look(program="crane digest", version=_version("crane", "version"), agrees=said == subject.digest, said=said)

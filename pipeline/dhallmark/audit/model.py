@@ -114,8 +114,8 @@ class Look(Model):
 
     program: str
     version: str = ""
-    agrees: bool
-    """Whether it sees what was found here."""
+    agrees: bool | None = None
+    """Whether it sees what was found here; not there where it gave no answer."""
     said: str = ""
 
 
