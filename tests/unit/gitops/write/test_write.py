@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from tests.unit.controls.consumers.conftest import ISSUER, PUBLIC_KEY, RELEASE, SIGNATURE
@@ -16,6 +17,7 @@ from dhallmark.errors import InputError
 from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.lint.lint import lint
 from dhallmark.gitops.write.write import plan_consumers
+from dhallmark.prove.crds import definitions_of
 
 ALL = [one.value for one in Follower]
 PUBLIC = json.dumps({**json.loads(ROOT), "certificateAuthorities": [{"uri": "https://fulcio.sigstore.dev"}]})
@@ -53,6 +55,39 @@ def test_the_linter_finds_nothing_in_what_is_written(
 ) -> None:
     written(make_checks, deploy, consumer, root=root)
     assert lint(deploy, flux=flux).findings == ()
+
+
+@pytest.mark.parametrize("flux", list(Flux))
+def test_what_flux_reads_is_valid_by_its_own_definitions(make_checks: MakeChecks, deploy: Path, flux: Flux) -> None:
+    """With no key that an API server would drop: every mapping of known fields is closed."""
+    schemas = {
+        (one["spec"]["group"], version["name"], one["spec"]["names"]["kind"]): closed(version["schema"])
+        for one in definitions_of(flux).objects
+        for version in one["spec"]["versions"]
+        if version["served"]
+    }
+    files = written(make_checks, deploy, "flux", "flux-helm", root=ROOT if flux is Flux.V2_9 else PUBLIC)
+    kinds = set()
+    for one in (one for objects in files.values() for one in objects if "fluxcd" in one["apiVersion"]):
+        group, _, version = one["apiVersion"].partition("/")
+        jsonschema.validate(one, schemas[group, version, one["kind"]])
+        kinds.add(one["kind"])
+    assert kinds == {"OCIRepository", "Kustomization", "HelmRelease"}
+
+
+def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema is JSON
+    """A definition's schema under which a field that it does not know is an error."""
+    schema = dict(schema.get("openAPIV3Schema", schema))
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            schema[key] = closed(schema[key])
+    if "properties" in schema:
+        schema["properties"] = {name: closed(inner) for name, inner in schema["properties"].items()}
+        if schema["properties"] and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            if "metadata" in schema["properties"]:
+                schema["properties"]["metadata"] = {"type": "object"}
+            schema["additionalProperties"] = False
+    return schema
 
 
 @pytest.mark.parametrize("consumers", [ALL[:3], [*ALL[:3], "kyverno", "argo-cd", "merge-check"]])
