@@ -19,9 +19,11 @@ from dhallmark.controls.consumers.program import Done, run_program
 from dhallmark.controls.consumers.tuf_mirror import serving_trust
 from dhallmark.controls.forge import Original
 from dhallmark.controls.registry import fill, link_blobs, start_registry
+from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.write.kyverno import trust_by_mirror
 from dhallmark.gitops.write.model import Trust, checks_of
 from dhallmark.gitops.write.write import plan_consumers
+from dhallmark.prove.crds import definitions_of
 
 pytestmark = pytest.mark.component
 
@@ -49,7 +51,16 @@ class Written:
                 trust_by_mirror(attestor, trusted_root=self.trusted_root.decode(), mirror=mirror.url, root=mirror.root)
             (home / "policy.yaml").write_text(json.dumps(policy))
             (home / "source.yaml").write_text(json.dumps(source))
-            words = ["--registry", "--policy-report", "--output-format=json", "--remove-color", "-v=1"]
+            crds = [one for one in definitions_of(Flux.V2_9).objects if one["spec"]["names"]["kind"] == "OCIRepository"]
+            (home / "crds.yaml").write_text(yaml.safe_dump_all(crds))
+            words = [
+                f"--crd-paths={home / 'crds.yaml'}",
+                "--registry",
+                "--policy-report",
+                "--output-format=json",
+                "--remove-color",
+                "-v=1",
+            ]
             arguments = ["apply", str(home / "policy.yaml"), f"--resource={home / 'source.yaml'}", *words]
 
             async def main() -> Done:
