@@ -3,9 +3,12 @@ with the source that was written for it."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 import socket
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +120,14 @@ def repository_of(name: str) -> str:
     return f"signer-{list(SIGNERS).index(name)}"
 
 
+def _layer() -> bytes:
+    """Something that Flux can unpack once it is verified."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("base/nothing.yaml"))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder, forgers = tmp_path_factory.mktemp("identities"), Forgers.make()
@@ -124,7 +135,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     layouts: dict[str, Layout] = {}
     digests: dict[str, Digest] = {}
     for name, signer in SIGNERS.items():
-        layout, manifest = small_artifact(bundles=0)
+        layout, manifest = small_artifact(_layer(), bundles=0)
         digests[name] = Digest(manifest.digest)
         statement = Statement.build(
             predicate_type=COSIGN_SIGN_V1, subjects=[Subject(NAME, digests[name])], predicate={}
