@@ -32,7 +32,7 @@ _ASSETS: Final = "KUBEBUILDER_ASSETS"
 """Names the folder with both programs that setup-envtest of controller-runtime fetches."""
 _HOST: Final = "127.0.0.1"
 _PORT, _ETCD_PORT, _ETCD_PEER_PORT = 6443, 2379, 2380
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 _POLL: Final = 0.05
 _GRACE_SECONDS: Final = 5.0
 _KEY_BITS: Final = 2048
