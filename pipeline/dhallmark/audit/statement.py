@@ -104,7 +104,12 @@ def is_good(statement: Statement) -> bool:
 
 
 def require_auditor(statement: Statement, signatory: Signatory, policy: Policy) -> None:
-    """Raise SigningError where a statement that is not good would be signed by an identity that deploys."""
+    """Raise SigningError where a statement that is not good would be signed by an identity that deploys.
+
+    Raises FormatError for a statement that is no auditor's.
+    """
+    if statement.predicate_type not in (REBUILD_V1, VSA_V1):
+        raise FormatError(f"a statement of type {statement.predicate_type}, which is no auditor's")
     matcher = IdentityMatcher.of(policy)
     if statement.predicate_type == VSA_V1:
         require_other_signer(statement, signatory, policy, matcher)

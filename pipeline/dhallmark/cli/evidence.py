@@ -67,8 +67,9 @@ def attach(
 
     from dhallmark.cli.document import read_file
     from dhallmark.config.load import load_policy
-    from dhallmark.controls.attach import attach_evidence
+    from dhallmark.controls.evidence import require_other_signer
     from dhallmark.errors import UsageError
+    from dhallmark.publish.attach import attach_statements
     from dhallmark.verify.parse import MAX_BUNDLE_BYTES
     from dhallmark.verify.reference import Reference
     from dhallmark.verify.trust import TrustRoot
@@ -80,9 +81,11 @@ def attach(
     rules, trust = load_policy(policy), TrustRoot.load(trusted_root)
 
     async def main() -> Result:
-        verdict = await attach_evidence(
-            content,
+        verdict = await attach_statements(
+            [content],
             reference,
+            name="test result",
+            permit=require_other_signer,
             policy=rules,
             trust=trust,
             subject_name=subject_name,

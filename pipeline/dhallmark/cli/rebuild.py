@@ -69,10 +69,11 @@ def attach(
     """
     import anyio
 
-    from dhallmark.audit.attach import attach_audit
+    from dhallmark.audit.statement import require_auditor
     from dhallmark.cli.document import read_file
     from dhallmark.config.load import load_policy
     from dhallmark.errors import UsageError
+    from dhallmark.publish.attach import attach_statements
     from dhallmark.verify.basis import Basis
     from dhallmark.verify.parse import MAX_BUNDLE_BYTES
     from dhallmark.verify.reference import Reference
@@ -85,9 +86,11 @@ def attach(
     trust = Basis.load(rules, trusted_root).judge().trust
 
     async def main() -> Result:
-        verdict = await attach_audit(
+        verdict = await attach_statements(
             contents,
             reference,
+            name="audit",
+            permit=require_auditor,
             policy=rules,
             trust=trust,
             subject_name=subject_name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from dhallmark.errors import FormatError, InputError, Location
 from dhallmark.files import UnreadableFileError, read_regular
 from dhallmark.gitops.lint import yamlfile
 from dhallmark.gitops.lint.scan import KUSTOMIZATIONS, find_files
+from dhallmark.verdict import Check
 
 _MAX_FILES: Final = 10_000
 _MAX_NODES: Final = 200_000
@@ -70,6 +71,12 @@ class Manifest:
     def where(self, path: str = "") -> Location:
         """Where the field `path`, such as `spec.verify.matchOIDCIdentity[0].issuer`, stands, or what is nearest."""
         return Location(file=self.file, line=line_of(self.node, path), field=path or None)
+
+    def located(self, check: Check) -> Check:
+        """`check` with the file and the line of the field that it is about."""
+        where = self.where(check.evidence.get("field", ""))
+        evidence = {**check.evidence, "file": where.file, "line": str(where.line)}
+        return replace(check, evidence=evidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

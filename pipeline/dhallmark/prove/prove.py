@@ -194,7 +194,7 @@ class _Proving:
         applied = answer["applied"]
         self.stored[flux] = [one["stored"] for one in applied]
         parts = [
-            Verdict.of(one.subject, checks=[_located(_check(body), one) for body in result["checks"]])
+            Verdict.of(one.subject, checks=[one.located(_check(body)) for body in result["checks"]])
             for one, result in zip(objects, applied, strict=True)
         ]
         return Verdict.of(subject, parts=parts)
@@ -233,7 +233,7 @@ class _Proving:
             return Verdict.of(subject, parts=[error.verdict]), None
         except RegistryError as error:
             check = Check(name="registry", reason=Reason.REGISTRY_UNAVAILABLE, detail=error.message)
-            return Verdict.of(subject, checks=[_located(check, source.manifest)]), None
+            return Verdict.of(subject, checks=[source.manifest.located(check)]), None
         return Verdict.of(subject), _Prepared(source=source, digest=digest, folder=folder)
 
     async def _resolve(self, source: Source) -> Digest:
@@ -255,9 +255,9 @@ class _Proving:
             stored = self._stored_as(flux, source)
             if stored is None:
                 continue  # refused by the API server, which is told above
-            verify = _located(check_verify(source, stored), source.manifest)
+            verify = source.manifest.located(check_verify(source, stored))
             root = check_trusted_root(source, self.question.trusted_root.read_bytes())
-            checks = [verify, *([_located(root, source.manifest)] if root is not None else [])]
+            checks = [verify, *([source.manifest.located(root)] if root is not None else [])]
             here = ready.get(source.manifest.subject)
             if verify.reason is None and here is not None:
                 checks += await self._judged(flux, here, stored)
@@ -277,7 +277,7 @@ class _Proving:
                 progress=self.progress,
             )
         self.findings += [(prepared.source.manifest.subject, finding) for finding in report.findings]
-        return [_located(check, prepared.source.manifest) for check in checks_of(report)]
+        return [prepared.source.manifest.located(check) for check in checks_of(report)]
 
     # The controller itself
 
@@ -305,7 +305,7 @@ class _Proving:
             checks = conditions.judge(statuses, good=one.digest, expected=_expected(one), pushed=PUSHED)
             name = one.source.manifest.subject
             self.asserted += [(f"{name}/{check.name}", check.reason is None) for check in checks]
-            parts.append(Verdict.of(name, checks=[_located(check, one.source.manifest) for check in checks]))
+            parts.append(Verdict.of(name, checks=[one.source.manifest.located(check) for check in checks]))
         return Verdict.of(subject, parts=parts)
 
     def _believed(self, prepared: Sequence[_Prepared]) -> Path:
@@ -402,17 +402,6 @@ def _unproved(manifests: Manifests, sources: Sequence[Source]) -> list[str]:
                 "it was proved with the one that was given"
             )
     return said
-
-
-def _located(check: Check, manifest: Manifest) -> Check:
-    """The check with the file and the line that it is about."""
-    where = manifest.where(check.evidence.get("field", ""))
-    return Check(
-        name=check.name,
-        reason=check.reason,
-        detail=check.detail,
-        evidence={**check.evidence, "file": where.file, "line": str(where.line)},
-    )
 
 
 def _check(body: Mapping[str, Any]) -> Check:

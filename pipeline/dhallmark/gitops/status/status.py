@@ -98,7 +98,7 @@ class _Looking:
         checks = [*_compared(source, live), *_in_force(source, live), *self._second(source, live)]
         if self.trusted_root is not None and source.secret_named("trustedRootSecretRef"):
             checks.append(self._trusted_root(source, namespace, self.trusted_root))
-        return Verdict.of(manifest.subject, checks=[_located(check, manifest) for check in checks])
+        return Verdict.of(manifest.subject, checks=[manifest.located(check) for check in checks])
 
     def _second(self, source: Source, live: Json) -> Iterator[Check]:
         """Whatever else reads the same repository, and verifies it otherwise or not at all."""
@@ -165,7 +165,7 @@ class _Looking:
         if live is None:
             return Verdict.of(manifest.subject, checks=[_missing(manifest)])
         checks = [_differing(list(differences(manifest.body.get("spec"), live.get("spec"), "spec"))), _suspended(live)]
-        return Verdict.of(manifest.subject, checks=[_located(check, manifest) for check in checks])
+        return Verdict.of(manifest.subject, checks=[manifest.located(check) for check in checks])
 
 
 def look(api: Api, manifests: Manifests, *, trusted_root: bytes | None = None) -> Status:
@@ -343,7 +343,7 @@ def _is_beside(manifest: Manifest) -> bool:
 
 
 def _missing(manifest: Manifest) -> Check:
-    return _located(Check(name="in the cluster", reason=Reason.LIVE_MISSING, detail="it is not there"), manifest)
+    return manifest.located(Check(name="in the cluster", reason=Reason.LIVE_MISSING, detail="it is not there"))
 
 
 def _nothing() -> Check:
@@ -352,13 +352,3 @@ def _nothing() -> Check:
 
 def _unavailable(error: ApiError) -> Check:
     return Check(name="API server", reason=Reason.CLUSTER_UNAVAILABLE, detail=error.message)
-
-
-def _located(check: Check, manifest: Manifest) -> Check:
-    where = manifest.where(check.evidence.get("field", ""))
-    return Check(
-        name=check.name,
-        reason=check.reason,
-        detail=check.detail,
-        evidence={**check.evidence, "file": where.file, "line": str(where.line)},
-    )
