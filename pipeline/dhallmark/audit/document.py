@@ -58,7 +58,7 @@ def _entry(audit: Audit) -> Entry:
         *(_way(way.name, way.meaning) for way in audit.ways),
         *(
             Entry(
-                name=f"{look.program} {look.version}".strip(),
+                name=look.name,
                 level=Level.NOTE,
                 said=_ANSWERS[look.agrees],
                 message=look.said,
@@ -158,7 +158,7 @@ def _details(audit: Audit) -> list[str]:
         lines.append(f"  came in by: {audit.origin.value}")
     for look in audit.looks:
         first = look.said.splitlines()[0] if look.said else ""
-        lines.append(f"  {look.program} {_ANSWERS[look.agrees]}: {first}")
+        lines.append(f"  {look.name} {_ANSWERS[look.agrees]}: {first}")
     if not audit.differences:
         lines += [f"  {check.reason.value}: {check.detail}" for check in verdict.walk() if check.reason is not None][:5]
     return [audit.subject, *lines] if lines else []

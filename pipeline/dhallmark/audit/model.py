@@ -118,6 +118,11 @@ class Look(Model):
     """Whether it sees what was found here; not there where it gave no answer."""
     said: str = ""
 
+    @property
+    def name(self) -> str:
+        """The program with its version, where it told one."""
+        return f"{self.program} {self.version}".strip()
+
 
 class Audit(Record):
     """The audit of one artifact."""

@@ -119,6 +119,6 @@ def test_what_helm_packed_and_pushed_is_the_chart_of_the_commit(maker: Maker, la
     assert status == ExitCode.REJECTED, said
     assert "Deployment.apps greeter spec.replicas: the rebuild has '3', published was '30'" in said
     # Others see the same: Helm renders other objects, and crane reads the same digest.
-    assert "helm template v3" in said
+    assert "helm template v3" in said, said
     assert "agrees: the charts render different objects" in said
     assert "crane digest" in said
