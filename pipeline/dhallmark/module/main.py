@@ -12,7 +12,7 @@ from dhallmark.module import audit as audits
 from dhallmark.module import gitops, image, proof, steps
 from dhallmark.module.audit import Question
 from dhallmark.module.declare import fresh, function, object_type
-from dhallmark.module.job import Job, bind, bindings, start
+from dhallmark.module.job import Binding, Job, bind, bindings, start
 from dhallmark.module.lab import HOST, PACKAGES_HOST, Lab
 from dhallmark.module.options import (
     AcceptAny,
@@ -340,14 +340,8 @@ class Dhallmark:
         registry_host: RegistryHost = HOST,
     ) -> str:
         """Verify artifacts in a clean container; fails unless everything is accepted."""
-        verifier = Verifier(
-            image=await self.ci_image(),
-            policy=policy,
-            beside=policy_files,
-            trusted_root=trusted_root,
-            plain_http=plain_http,
-            bindings=bindings(bind(registry, registry_host)),
-        )
+        registries = bindings(bind(registry, registry_host))
+        verifier = await self._verifier(policy, policy_files, trusted_root, registries, plain_http=plain_http)
         return await proof.verify(verifier, references=references, tree=tree).stdout()
 
     @fresh
@@ -368,14 +362,8 @@ class Dhallmark:
         registry_host: RegistryHost = HOST,
     ) -> Annotated[dagger.Directory, Doc("report.html, report.json, …, and one JSON report for each control.")]:
         """Show that tampered copies are refused, each in a container of its own; fails unless every one is."""
-        verifier = Verifier(
-            image=await self.ci_image(),
-            policy=policy,
-            beside=policy_files,
-            trusted_root=trusted_root,
-            plain_http=plain_http,
-            bindings=bindings(bind(registry, registry_host)),
-        )
+        registries = bindings(bind(registry, registry_host))
+        verifier = await self._verifier(policy, policy_files, trusted_root, registries, plain_http=plain_http)
         panel = Panel(tools=self._tools(), consumers=tuple(consumers or ()), flux=flux, kyverno=kyverno)
         await start(verifier.bindings)
         return await proof.controls(
@@ -404,14 +392,8 @@ class Dhallmark:
         registry_host: RegistryHost = HOST,
     ) -> Annotated[dagger.Directory, Doc("proof.json, report.html, …, and evidence/proof.json, to be signed.")]:
         """Prove manifests with a real API server and Flux's own code; fails unless all of it is as it must be."""
-        verifier = Verifier(
-            image=await self.ci_image(),
-            policy=policy,
-            beside=policy_files,
-            trusted_root=trusted_root,
-            plain_http=plain_http,
-            bindings=bindings(bind(registry, registry_host)),
-        )
+        registries = bindings(bind(registry, registry_host))
+        verifier = await self._verifier(policy, policy_files, trusted_root, registries, plain_http=plain_http)
         question = gitops.Question(
             manifests=manifests,
             environment=environment,
@@ -457,14 +439,8 @@ class Dhallmark:
         registry_host: RegistryHost = HOST,
     ) -> Annotated[dagger.Directory, Doc("audit.json, audit.html, audit.junit.xml, audit.sarif, rebuild.json, …")]:
         """Rebuild what was published in the image that its record names, without a network, and compare it here."""
-        verifier = Verifier(
-            image=await self.ci_image(),
-            policy=policy,
-            beside=policy_files,
-            trusted_root=trusted_root,
-            plain_http=plain_http,
-            bindings=bindings(bind(registry, registry_host)),
-        )
+        registries = bindings(bind(registry, registry_host))
+        verifier = await self._verifier(policy, policy_files, trusted_root, registries, plain_http=plain_http)
         question = Question(
             references=refs or [], tree=tree, materials=materials, require=require, subject_name=subject_name or ""
         )
@@ -520,6 +496,24 @@ class Dhallmark:
         self, source: dagger.Directory, config: str, *, shard: str | None = None, allow_dirty: bool = False
     ) -> Project:
         return Project(image=await self.ci_image(), source=source, config=config, shard=shard, allow_dirty=allow_dirty)
+
+    async def _verifier(
+        self,
+        policy: dagger.File,
+        beside: dagger.Directory | None,
+        trusted_root: dagger.File,
+        registries: tuple[Binding, ...],
+        *,
+        plain_http: bool,
+    ) -> Verifier:
+        return Verifier(
+            image=await self.ci_image(),
+            policy=policy,
+            beside=beside,
+            trusted_root=trusted_root,
+            plain_http=plain_http,
+            bindings=registries,
+        )
 
     def _tools(self) -> dagger.Directory:
         if self.tools is None:
