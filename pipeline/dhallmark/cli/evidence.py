@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from dhallmark.cli.options import SIGNING, RegistryCa, SigningOptions
+from dhallmark.cli.options import SIGNING, RegistryCa, SigningOptions, SubjectName, TrustedRoot
 from dhallmark.cli.result import Result
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ def attach(
     bundle: Annotated[Path, Parameter(help="The signed test result.")] = Path("controls.sigstore.json"),
     ref: Annotated[str, Parameter(help="The artifact: REGISTRY/REPOSITORY@sha256:…")],
     policy: Annotated[Path, Parameter(help="The policy file.")] = Path("policy.yaml"),
-    trusted_root: Annotated[Path, Parameter(help="A Sigstore trusted_root.json.")],
-    subject_name: Annotated[
-        str, Parameter(help="The artifact's name in its statements, where it is not its repository.")
-    ] = "",
+    trusted_root: TrustedRoot = None,
+    subject_name: SubjectName = "",
     plain_http: Annotated[bool, Parameter(help="Use a registry without TLS.", negative=())] = False,
     registry_ca: RegistryCa = None,
 ) -> Result:
@@ -63,39 +61,21 @@ def attach(
     Nothing is attached that does not verify, that is about another artifact, or that is not good and by an identity
     that deploys. Ends as `dhallmark verify` does, with the verdict on the artifact as it is then.
     """
-    import anyio
-
-    from dhallmark.cli.document import read_file
-    from dhallmark.config.load import load_policy
+    from dhallmark.cli.attaching import attach_results
     from dhallmark.controls.evidence import require_other_signer
-    from dhallmark.errors import UsageError
-    from dhallmark.publish.attach import attach_statements
-    from dhallmark.verify.parse import MAX_BUNDLE_BYTES
-    from dhallmark.verify.reference import Reference
-    from dhallmark.verify.trust import TrustRoot
 
-    reference = Reference.parse(ref)
-    if reference.digest is None:
-        raise UsageError("evidence is about a digest, not a tag", hint="`dhallmark verify` shows the digest of a tag")
-    content = read_file(bundle, most=MAX_BUNDLE_BYTES)
-    rules, trust = load_policy(policy), TrustRoot.load(trusted_root)
-
-    async def main() -> Result:
-        verdict = await attach_statements(
-            [content],
-            reference,
-            name="test result",
-            permit=require_other_signer,
-            policy=rules,
-            trust=trust,
-            subject_name=subject_name,
-            plain_http=plain_http,
-            registry_ca=registry_ca,
-        )
-        data = {"schema": SCHEMA_ATTACH, "reference": ref, "verdict": verdict.to_json()}
-        return Result(data=data, text=verdict.summary(), exit_code=verdict.exit_code)
-
-    return anyio.run(main)
+    return attach_results(
+        (bundle,),
+        ref,
+        name="test result",
+        schema=SCHEMA_ATTACH,
+        permit=require_other_signer,
+        policy=policy,
+        trusted_root=trusted_root,
+        subject_name=subject_name,
+        plain_http=plain_http,
+        registry_ca=registry_ca,
+    )
 
 
 def _parse(content: bytes, *, file: Path) -> Statement:

@@ -42,6 +42,10 @@ MoveTag = Annotated[
 RegistryCa = Annotated[
     Path | None, Parameter(help="PEM file of certificates to trust for the registry, instead of the usual ones.")
 ]
+TrustedRoot = Annotated[
+    Path | None, Parameter(help="A Sigstore trusted_root.json. Not needed where the policy's identities are keys.")
+]
+SubjectName = Annotated[str, Parameter(help="The artifact's name in its statements, where it is not its repository.")]
 AUDIENCE: Final = "sigstore"
 """What Fulcio asks for where nothing else is set up: `dhallmark.sign.token.AUDIENCE`, without loading that."""
 

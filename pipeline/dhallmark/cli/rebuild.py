@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dhallmark.cli.options import SIGNING, RegistryCa, SigningOptions
+from dhallmark.cli.options import SIGNING, RegistryCa, SigningOptions, SubjectName, TrustedRoot
 from dhallmark.cli.result import Result
 
 _MAX_BYTES = 16 * 1024 * 1024
@@ -53,12 +53,8 @@ def attach(
     *bundles: Annotated[Path, Parameter(help="The signed statements; rebuild.sigstore.json otherwise.")],
     ref: Annotated[str, Parameter(help="The artifact: REGISTRY/REPOSITORY@sha256:…")],
     policy: Annotated[Path, Parameter(help="The policy file.")] = Path("policy.yaml"),
-    trusted_root: Annotated[
-        Path | None, Parameter(help="A Sigstore trusted_root.json. Not needed where the policy's identities are keys.")
-    ] = None,
-    subject_name: Annotated[
-        str, Parameter(help="The artifact's name in its statements, where it is not its repository.")
-    ] = "",
+    trusted_root: TrustedRoot = None,
+    subject_name: SubjectName = "",
     plain_http: Annotated[bool, Parameter(help="Use a registry without TLS.", negative=())] = False,
     registry_ca: RegistryCa = None,
 ) -> Result:
@@ -67,37 +63,18 @@ def attach(
     Nothing is attached that does not verify, that is about another artifact, or that speaks against it and is by an
     identity that deploys. Ends as `dhallmark verify` does, with the verdict on the artifact as it is then.
     """
-    import anyio
-
     from dhallmark.audit.statement import require_auditor
-    from dhallmark.cli.document import read_file
-    from dhallmark.config.load import load_policy
-    from dhallmark.errors import UsageError
-    from dhallmark.publish.attach import attach_statements
-    from dhallmark.verify.basis import Basis
-    from dhallmark.verify.parse import MAX_BUNDLE_BYTES
-    from dhallmark.verify.reference import Reference
+    from dhallmark.cli.attaching import attach_results
 
-    reference = Reference.parse(ref)
-    if reference.digest is None:
-        raise UsageError("an audit is about a digest, not a tag", hint="`dhallmark verify` shows the digest of a tag")
-    contents = [read_file(path, most=MAX_BUNDLE_BYTES) for path in bundles or (Path("rebuild.sigstore.json"),)]
-    rules = load_policy(policy)
-    trust = Basis.load(rules, trusted_root).judge().trust
-
-    async def main() -> Result:
-        verdict = await attach_statements(
-            contents,
-            reference,
-            name="audit",
-            permit=require_auditor,
-            policy=rules,
-            trust=trust,
-            subject_name=subject_name,
-            plain_http=plain_http,
-            registry_ca=registry_ca,
-        )
-        data = {"schema": SCHEMA_ATTACH, "reference": ref, "verdict": verdict.to_json()}
-        return Result(data=data, text=verdict.summary(), exit_code=verdict.exit_code)
-
-    return anyio.run(main)
+    return attach_results(
+        bundles or (Path("rebuild.sigstore.json"),),
+        ref,
+        name="audit",
+        schema=SCHEMA_ATTACH,
+        permit=require_auditor,
+        policy=policy,
+        trusted_root=trusted_root,
+        subject_name=subject_name,
+        plain_http=plain_http,
+        registry_ca=registry_ca,
+    )
