@@ -20,20 +20,20 @@ signature: {identities: [release]}
 
 @pytest.mark.parametrize("command", [("evidence", "attach", "--bundle={bundle}"), ("rebuild", "attach", "{bundle}")])
 @pytest.mark.parametrize(
-    ("ref", "present", "code", "message"),
+    ("ref", "content", "code", "message"),
     [
-        ("registry.example/web:1.0", True, ExitCode.USAGE, "is a tag"),
-        (DIGEST, True, ExitCode.USAGE, "there is no trust root"),
-        (DIGEST, False, ExitCode.INPUT, "result.sigstore.json"),
+        ("registry.example/web:1.0", "{}", ExitCode.USAGE, "is a tag"),
+        (DIGEST, "{}", ExitCode.USAGE, "there is no trust root"),
+        (DIGEST, None, ExitCode.INPUT, "result.sigstore.json"),
     ],
 )
 def test_what_cannot_be_attached_is_said_before_a_registry_is_asked(
-    command: tuple[str, ...], ref: str, present: bool, code: ExitCode, message: str, tmp_path: Path
+    command: tuple[str, ...], ref: str, content: str | None, code: ExitCode, message: str, tmp_path: Path
 ) -> None:
     bundle, policy = tmp_path / "result.sigstore.json", tmp_path / "policy.yaml"
     policy.write_text(POLICY)
-    if present:
-        bundle.write_text("{}")
+    if content is not None:
+        bundle.write_text(content)
     words = [word.format(bundle=bundle) for word in command]
     stderr = io.StringIO()
     assert run([*words, f"--ref={ref}", f"--policy={policy}"], stdout=io.StringIO(), stderr=stderr) == code
