@@ -8,19 +8,18 @@ Source: RFC 3161, section 2.4.2; RFC 5652 (CMS), sections 5.3 and 5.4.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.x509 import ObjectIdentifier
 
 from dhallmark.errors import FormatError
-from dhallmark.verify.schemes import Key
+from dhallmark.verify.schemes import DIGESTS, Key, Scheme, Way
 
 _GRANTED = 0
 _SIGNED_DATA = ObjectIdentifier("1.2.840.113549.1.7.2")
@@ -32,18 +31,23 @@ _HASHES: dict[ObjectIdentifier, HashAlgorithm] = {
     ObjectIdentifier("2.16.840.1.101.3.4.2.2"): SHA384(),
     ObjectIdentifier("2.16.840.1.101.3.4.2.3"): SHA512(),
 }
-_ECDSA: dict[ObjectIdentifier, ec.ECDSA] = {
-    ObjectIdentifier("1.2.840.10045.4.3.2"): ec.ECDSA(SHA256()),
-    ObjectIdentifier("1.2.840.10045.4.3.3"): ec.ECDSA(SHA384()),
-    ObjectIdentifier("1.2.840.10045.4.3.4"): ec.ECDSA(SHA512()),
+_ECDSA: dict[ObjectIdentifier, Way] = {
+    ObjectIdentifier(oid): Way.of(ec.EllipticCurvePublicKey, Scheme(algorithm))
+    for oid, algorithm in (
+        ("1.2.840.10045.4.3.2", SHA256()),
+        ("1.2.840.10045.4.3.3", SHA384()),
+        ("1.2.840.10045.4.3.4", SHA512()),
+    )
 }
-_RSA: dict[ObjectIdentifier, HashAlgorithm | None] = {
+_RSA_WAYS = {algorithm.name: Way.of(rsa.RSAPublicKey, Scheme(algorithm)) for algorithm in _HASHES.values()}
+_RSA: dict[ObjectIdentifier, Way | None] = {
     ObjectIdentifier("1.2.840.113549.1.1.1"): None,  # the hash is the digest algorithm's
-    ObjectIdentifier("1.2.840.113549.1.1.11"): SHA256(),
-    ObjectIdentifier("1.2.840.113549.1.1.12"): SHA384(),
-    ObjectIdentifier("1.2.840.113549.1.1.13"): SHA512(),
+    ObjectIdentifier("1.2.840.113549.1.1.11"): _RSA_WAYS["sha256"],
+    ObjectIdentifier("1.2.840.113549.1.1.12"): _RSA_WAYS["sha384"],
+    ObjectIdentifier("1.2.840.113549.1.1.13"): _RSA_WAYS["sha512"],
 }
 _ED25519 = ObjectIdentifier("1.3.101.112")
+_ED25519_WAY = Way.of(ed25519.Ed25519PublicKey, Scheme(None))
 _OCTETS_TAG = b"\x04"
 _PIECES_TAG = b"\x24"
 _ATTRIBUTES_TAG = b"\xa0"
@@ -210,7 +214,7 @@ class Token:
 
     def is_of(self, content: bytes) -> bool:
         """True where it is `content` that the authority saw."""
-        return _digest(self.hash, content) == self.imprint
+        return DIGESTS[self.hash.name](content) == self.imprint
 
     def verify(self, key: Key) -> None:
         """Raises InvalidSignature unless the owner of `key` signed it; FormatError for a scheme that is not read."""
@@ -221,7 +225,7 @@ class Token:
         content = self.info
         if isinstance(signer, _Signer):
             attributes = bytes(signer.attributes.data)
-            _check_attributes(attributes, digest=_digest(algorithm, self.info))
+            _check_attributes(attributes, digest=DIGESTS[algorithm.name](self.info))
             content = _der(_SET_TAG, attributes)  # what is signed has the tag of a set (RFC 5652, section 5.4)
         _verify(key, signer.signature, content, signer.algorithm.algorithm, algorithm)
 
@@ -265,21 +269,17 @@ def _verify(
     key: Key, signature: bytes, content: bytes, scheme: ObjectIdentifier, digest_algorithm: HashAlgorithm
 ) -> None:
     public = key.public
-    if isinstance(public, ec.EllipticCurvePublicKey) and scheme in _ECDSA:
-        public.verify(signature, content, _ECDSA[scheme])
-    elif isinstance(public, rsa.RSAPublicKey) and scheme in _RSA:
-        public.verify(signature, content, padding.PKCS1v15(), _RSA[scheme] or digest_algorithm)
-    elif isinstance(public, ed25519.Ed25519PublicKey) and scheme == _ED25519:
-        public.verify(signature, content)
-    else:
+    way: Way | None = None
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        way = _ECDSA.get(scheme)
+    elif isinstance(public, rsa.RSAPublicKey):
+        way = (_RSA[scheme] or _RSA_WAYS[digest_algorithm.name]) if scheme in _RSA else None
+    elif scheme == _ED25519:
+        way = _ED25519_WAY
+    if way is None:
         raise FormatError(f"the timestamp's signature is of a kind that does not fit: {scheme.dotted_string}")
-
-
-def _digest(algorithm: HashAlgorithm, content: bytes) -> bytes:
-    return _DIGESTS[algorithm.name](content).digest()
-
-
-_DIGESTS = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+    if not key.passes(way, signature, content):
+        raise InvalidSignature
 
 
 def _der(tag: bytes, content: bytes) -> bytes:
