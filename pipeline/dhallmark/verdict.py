@@ -82,6 +82,10 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """A rejection outweighs an indeterminate answer, which outweighs all acceptances."""
+        return self._outcome(part.outcome for part in self.parts)
+
+    def _outcome(self, of_parts: Iterable[Outcome]) -> Outcome:
+        """The outcome, given those of the parts."""
         # Asked for at every level of every verdict, nearly all of which are accepted.
         worst = Outcome.ACCEPTED if self.checks or self.parts else Outcome.INDETERMINATE
         for check in self.checks:
@@ -89,8 +93,7 @@ class Verdict:
                 worst = check.outcome
                 if worst is Outcome.REJECTED:
                     return worst
-        for part in self.parts:
-            outcome = part.outcome
+        for outcome in of_parts:
             if outcome is Outcome.REJECTED:
                 return outcome
             if outcome is Outcome.INDETERMINATE:
@@ -100,9 +103,10 @@ class Verdict:
     @property
     def reason(self) -> Reason | None:
         """The first reason, in the order of the checks, that has the tree's outcome. None where accepted."""
-        return self._reason(self.outcome)
+        return self.reason_of(self.outcome)
 
-    def _reason(self, outcome: Outcome) -> Reason | None:
+    def reason_of(self, outcome: Outcome) -> Reason | None:
+        """`reason`, for who knows the outcome."""
         if outcome is Outcome.ACCEPTED:
             return None
         for check in self.walk():
@@ -150,7 +154,7 @@ class Verdict:
     def to_json(self) -> dict[str, object]:
         """The tree as `--output json` prints it."""
         outcome = self.outcome
-        reason = self._reason(outcome)
+        reason = self.reason_of(outcome)
         body: dict[str, object] = {"subject": self.subject, "outcome": outcome.value}
         if reason is not None:
             body["reason"] = reason.value
@@ -164,8 +168,13 @@ class Verdict:
 
     def to_line(self) -> str:
         """`to_json` as compact JSON with sorted keys, made at a third of the cost: of thousands of verdicts."""
-        outcome = self.outcome
-        reason = self._reason(outcome)
+        return self.told()[0]
+
+    def told(self) -> tuple[str, Outcome]:
+        """`to_line`, and the outcome, which is found out on the way."""
+        parts = [part.told() for part in self.parts]
+        outcome = self._outcome([of_part for _, of_part in parts])
+        reason = self.reason_of(outcome)
         fields: list[str] = []
         if self.checks:
             lines = [
@@ -177,12 +186,12 @@ class Verdict:
         if self.ignored:
             fields.append(f'"ignored":[{",".join([item.to_line() for item in self.ignored])}]')
         fields.append(f'"outcome":"{outcome}"')
-        if self.parts:
-            fields.append(f'"parts":[{",".join([part.to_line() for part in self.parts])}]')
+        if parts:
+            fields.append(f'"parts":[{",".join([line for line, _ in parts])}]')
         if reason is not None:
             fields.append(f'"reason":"{reason}"')
         fields.append(f'"subject":{encode_basestring(self.subject)}')
-        return f"{{{','.join(fields)}}}"
+        return f"{{{','.join(fields)}}}", outcome
 
 
 def _check_to_json(check: Check) -> dict[str, object]:

@@ -25,7 +25,8 @@ class Judged(NamedTuple):
     @classmethod
     def of(cls, number: int, verdict: Verdict) -> Judged:
         """`verdict` on the target `number`."""
-        return cls(number, verdict.outcome, verdict.reason, verdict.to_line().encode())
+        line, outcome = verdict.told()
+        return cls(number, outcome, verdict.reason_of(outcome), line.encode())
 
     @property
     def verdict(self) -> Verdict:
