@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dhallmark.controls.consumers.sigstore_go import BUNDLE, split_messages
+from dhallmark.controls.consumers.flux_messages import reason_of
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check
 
 READY, VERIFIED, REFUSED = "Ready", "SourceVerified", "VerificationError"
-_ATTESTATIONS: Final = "no matching attestations: "
-_NONE: Final = "no signatures found"
 _MAX_WORDS: Final = 2000
 
 Json = Mapping[str, Any]
@@ -35,13 +33,6 @@ def is_verified(status: Json) -> bool:
 def digest_of(artifact: Json | None) -> str:
     """The digest that a stored artifact's revision ends with; empty where there is none."""
     return str((artifact or {}).get("revision", "")).rpartition("@")[2]
-
-
-def reason_of(message: str) -> Reason | None:
-    """Why the controller refused, from its own message; None where it cannot be told."""
-    if _ATTESTATIONS in message:
-        return BUNDLE.furthest(split_messages(message.partition(_ATTESTATIONS)[2]))
-    return Reason.SIGNATURE_NONE if _NONE in message else None
 
 
 def judge(statuses: Mapping[str, Json], *, good: Digest, expected: Mapping[str, Reason], pushed: str) -> list[Check]:

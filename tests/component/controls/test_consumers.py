@@ -25,7 +25,7 @@ from dhallmark.controls.catalogue.expected import OTHERS
 from dhallmark.controls.consumers import cosign_answers, flux_answers, kyverno_answers, make_consumer
 from dhallmark.controls.consumers import sigstore_python_answers as sigstore_python
 from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_2, COSIGN_ATTESTATION, FLUX_1_8, FLUX_1_9, KYVERNO
-from dhallmark.controls.consumers.flux import flux_1_9
+from dhallmark.controls.consumers.flux import as_json, flux_1_9
 from dhallmark.controls.consumers.program import Done, run_program
 from dhallmark.controls.forge import Original
 from dhallmark.controls.layout import Layout
@@ -150,7 +150,7 @@ def sentences(message: str) -> list[str]:
 def test_the_harness_for_flux_writes_what_the_controllers_own_reconciler_writes(
     served: Served, tmp_path: Path, control: Control
 ) -> None:
-    question, _ = flux_1_9("").question(served.target(control, MUTANT))
+    question = as_json(flux_1_9("").question(served.target(control, MUTANT)))
 
     async def main() -> tuple[Done, Done]:
         return (

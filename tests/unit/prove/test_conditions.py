@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dhallmark.digest import Digest
-from dhallmark.prove.conditions import judge, reason_of
+from dhallmark.prove.conditions import judge
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check
 
@@ -93,11 +93,3 @@ def test_anything_else_is_a_finding(name: str, changes: dict[str, Any], reason: 
     found = checks(**changes)
     assert found[name].reason is reason
     assert {one.reason for other, one in found.items() if other != name} == {None}
-
-
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [(NONE, Reason.SIGNATURE_NONE), (SUBJECT, Reason.IDENTITY_SUBJECT_MISMATCH), ("something else", None), ("", None)],
-)
-def test_the_controllers_message_says_why(message: str, reason: Reason | None) -> None:
-    assert reason_of(message) is reason

@@ -5,12 +5,11 @@ Source: source-controller v1.8.5 and v1.9.6, internal/controller/ocirepository_c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from dhallmark import strictjson
-from dhallmark.controls.consumers.legacy_cosign import LEGACY
+from dhallmark.controls.consumers.flux_messages import legacy_reason_of, other_reason_of
 from dhallmark.controls.consumers.sigstore_go import BUNDLE
 from dhallmark.errors import FormatError
 from dhallmark.reasons import Reason
@@ -18,26 +17,6 @@ from dhallmark.verdict import Check
 
 PINNED: Final = ("1.8.5", "1.9.6")
 """The versions whose answers these are."""
-
-_LEGACY = "no matching signatures: "
-_MESSAGES: Final[tuple[tuple[Reason, re.Pattern[str]], ...]] = tuple(
-    (reason, re.compile(pattern))
-    for reason, pattern in (
-        (
-            Reason.ARTIFACT_DIGEST_MISMATCH,
-            r"failed to (copy layer|extract layer contents) from artifact: .*error verifying sha256 checksum after .*",
-        ),
-        (
-            Reason.ARTIFACT_DIGEST_MISMATCH,
-            r'failed to .*: manifest digest: ".*" does not match requested digest: ".*" .*',
-        ),
-        # With public keys the controller keeps to itself why none fits.
-        (
-            Reason.SIGNATURE_INVALID,
-            r"failed to verify the signature using provider 'cosign': no matching signatures were found for '\S+'",
-        ),
-    )
-)
 
 
 def read_answer(status: int, stdout: bytes, stderr: str) -> Check:
@@ -63,10 +42,9 @@ def _reason(answer: Mapping[str, Any], message: str) -> Reason | None:
     if "NoMatchingAttestations" in kinds:
         return BUNDLE.furthest(answer.get("bundles", ())) or Reason.CONSUMER_UNREADABLE
     if "NoMatchingSignatures" in kinds:
-        causes = message.partition(_LEGACY)[2].splitlines()
-        return LEGACY.furthest(cause.strip() for cause in causes) or Reason.CONSUMER_UNREADABLE
+        return legacy_reason_of(message) or Reason.CONSUMER_UNREADABLE
     if "NoSignaturesFound" in kinds:
         return Reason.SIGNATURE_NONE
     if kinds & {"ImageTagNotFound", "Registry", "Network", "Timeout"}:
         return Reason.REGISTRY_UNAVAILABLE
-    return next((reason for reason, pattern in _MESSAGES if pattern.fullmatch(message)), Reason.CONSUMER_UNREADABLE)
+    return other_reason_of(message) or Reason.CONSUMER_UNREADABLE

@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dhallmark import strictjson
+from dhallmark.controls.consumers.flux_messages import reason_of
 from dhallmark.errors import FormatError
 from dhallmark.gitops.lint import model
 from dhallmark.gitops.lint.sources import repository_of
 from dhallmark.prove.api import Api, ApiError, Type
 from dhallmark.prove.apply import differences, is_native
-from dhallmark.prove.conditions import READY, VERIFIED, condition, digest_of, reason_of
+from dhallmark.prove.conditions import READY, VERIFIED, condition, digest_of
 from dhallmark.prove.manifests import Manifest, Manifests
 from dhallmark.prove.sources import TRUSTED_ROOT, Source, find_sources
 from dhallmark.reasons import Reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dhallmark.controls.consumers.documents import read_documents
-from dhallmark.controls.consumers.flux import read_source
+from dhallmark.controls.consumers.flux_question import read_source
 from dhallmark.controls.consumers.kyverno import read_policy
 from dhallmark.errors import FormatError
 
