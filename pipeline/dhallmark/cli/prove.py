@@ -186,9 +186,8 @@ def _controller(program: Path, version: str) -> Controller:
 
     path = find_controller(str(program))
     info = read_build_info(Path(path))
-    stand_ins = ", ".join(f"{one.path} {one.version}" for one in info.stand_ins)
     return Controller(
         program=path,
         version=version or info.version_of("github.com/fluxcd/source-controller") or "of unknown version",
-        substitution=f"built with a stand-in for {stand_ins}" if stand_ins else "",
+        substitution=info.substitution,
     )

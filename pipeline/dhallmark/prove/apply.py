@@ -73,6 +73,23 @@ def apply_all(api: Api, objects: Sequence[Mapping[str, Any]]) -> list[Applied]:
     return [done[index] for index in range(len(objects))]
 
 
+def create(api: Api, body: Mapping[str, Any]) -> str:
+    """Create one object, strictly; its path. Raises ApiError, and UnavailableError for a kind that is not served."""
+    kind = api.type_of(str(body["apiVersion"]), str(body["kind"]))
+    if kind is None:
+        raise UnavailableError(f"the API server has no {body['kind']} of {body['apiVersion']}")
+    api.create(kind, body)
+    return kind.path(str(body["metadata"].get("namespace", "")), str(body["metadata"]["name"]))
+
+
+def make_namespace(api: Api, name: str, *, secrets: Mapping[str, Mapping[str, str]]) -> None:
+    """Create a namespace with `secrets` in it: texts by name and key. Raises as `create`."""
+    create(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for secret, texts in secrets.items():
+        metadata = {"name": secret, "namespace": name}
+        create(api, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": texts})
+
+
 def is_native(api_version: str) -> bool:
     """Whether a kind is Kubernetes' own, and not a CustomResourceDefinition's."""
     group = api_version.rpartition("/")[0]

@@ -51,6 +51,12 @@ class BuildInfo:
         """Modules in whose place a folder of the builder's was compiled."""
         return tuple(one for one in self.modules if one.replaced_by.startswith((".", "/")))
 
+    @property
+    def substitution(self) -> str:
+        """What of it is not what is released, in a few words; empty where nothing is known to differ."""
+        stand_ins = ", ".join(f"{one.path} {one.version}" for one in self.stand_ins)
+        return f"built with a stand-in for {stand_ins}" if stand_ins else ""
+
 
 def read_build_info(program: Path) -> BuildInfo:
     """The modules of a Go program. Raises FormatError for a file that is none, InputError for one that is not read."""

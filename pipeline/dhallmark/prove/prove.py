@@ -40,9 +40,9 @@ from dhallmark.oci.descriptor import split_repository
 from dhallmark.progress import Progress, Silent
 from dhallmark.prove import conditions
 from dhallmark.prove.cluster import IsolationError, ask
-from dhallmark.prove.controller import PROGRAM
 from dhallmark.prove.crds import definitions_of
 from dhallmark.prove.manifests import Manifest, Manifests
+from dhallmark.prove.source_controller import PROGRAM
 from dhallmark.prove.sources import (
     Source,
     beside,

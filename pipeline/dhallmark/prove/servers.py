@@ -32,6 +32,7 @@ _ASSETS: Final = "KUBEBUILDER_ASSETS"
 """Names the folder with both programs that setup-envtest of controller-runtime fetches."""
 _HOST: Final = "127.0.0.1"
 _PORT, _ETCD_PORT, _ETCD_PEER_PORT = 6443, 2379, 2380
+_STORE_BYTES: Final = 512 * 1024 * 1024
 _READY_SECONDS: Final = 120.0
 _POLL: Final = 0.05
 _GRACE_SECONDS: Final = 5.0
@@ -66,6 +67,8 @@ def running_api_server(folder: Path) -> Iterator[Access]:
         f"--initial-advertise-peer-urls={peer_url}",
         f"--initial-cluster=default={peer_url}",
         "--unsafe-no-fsync",  # nothing of it outlives the process
+        # It maps a little more than its quota at once, and without one ten GiB, which no judgement may have.
+        f"--quota-backend-bytes={_STORE_BYTES}",
         "--log-level=warn",
     ]
     server = [
