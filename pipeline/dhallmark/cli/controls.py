@@ -206,11 +206,20 @@ def _target(ref: str, policy: Path, trusted_root: Path, *, subject_name: str, pl
 
 
 def _list(chosen: Sequence[Control]) -> Result:
+    """The controls; where all of them are listed, what other commands prove, too."""
+    from rich.console import Group as Lines
     from rich.table import Table
 
+    from dhallmark.controls.catalogue import CONTROLS
+    from dhallmark.controls.catalogue.elsewhere import ELSEWHERE
+
+    elsewhere = ELSEWHERE if len(chosen) == len(CONTROLS) else ()
     table = Table("control", "group", "changed", "flaw in the field", box=None, pad_edge=False)
     for control in chosen:
         table.add_row(control.id, control.group.value, control.title, control.flaw)
+    others = Table("proven elsewhere", "command", "found", box=None, pad_edge=False)
+    for one in elsewhere:
+        others.add_row(one.id, f"dhallmark {one.command}", one.title)
     return Result(
         data={
             "schema": "dhallmark.dev/control-list/v1",
@@ -225,6 +234,7 @@ def _list(chosen: Sequence[Control]) -> Result:
                 }
                 for control in chosen
             ],
+            "elsewhere": [{"id": one.id, "title": one.title, "command": one.command} for one in elsewhere],
         },
-        text=table,
+        text=Lines(table, "", others) if elsewhere else table,
     )

@@ -107,7 +107,7 @@ RULES: Mapping[str, RuleInfo] = MappingProxyType(
             why='Flux refuses every bundle then ("multiple identities are not supported"): deliveries stop.',
             fix="Leave one entry, with an expression that matches all of those that may sign.",
             severity=_E,
-            control="C14",
+            control="G2",
         ),
         "verify.key-wins": RuleInfo(
             title="A `verify` with a key and identities.",
