@@ -31,6 +31,8 @@ class GoTool:
     """Folder below ci/tools; that of the tool's name where it is empty."""
     lock: str = "go.mod"
     """The file that locks the versions: one source can be built with several, each with sums of its own beside it."""
+    beside: str = ""
+    """Folder below ci/tools that it is built from, too, where its own module names one."""
     demo: bool = False
     """True for what `make demo` runs; the others are for tests alone."""
 
@@ -54,8 +56,12 @@ class GoTool:
         return key_of(
             label=RECIPE,
             texts=[platform.machine(), str(BUILT_WITH), *commands, *self.stamp, *self.tags, *lock],
-            files=files_below(self.source),
+            files=[*files_below(self.source), *self._beside()],
         )
+
+    def _beside(self) -> list[tuple[str, Path]]:
+        found = files_below(TOOLS / self.beside) if self.beside else []
+        return [(f"{self.beside}/{name}", path) for name, path in found]
 
     def bin(self, cache: Cache) -> Path:
         """Return the folder with the tool's commands, built or not."""
@@ -164,6 +170,12 @@ GO_TOOLS: tuple[GoTool, ...] = (
         name="source-controller",
         module="github.com/fluxcd/source-controller",
         commands=(("flux-reconcile", "."), ("source-controller", "github.com/fluxcd/source-controller")),
+    ),
+    GoTool(
+        name="source-controller-1.8",
+        module="github.com/fluxcd/source-controller",
+        commands=(("source-controller-1.8", "github.com/fluxcd/source-controller"),),
+        beside="source-controller/artifact",
     ),
     # The API server that manifests are proved against, and the store that it needs: as a module, since Debian's package
     # would start a service on the machine.

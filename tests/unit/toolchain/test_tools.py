@@ -30,7 +30,8 @@ def test_every_module_belongs_to_a_tool() -> None:
 def test_the_demo_waits_for_no_consumer_of_the_tests() -> None:
     assert set(GROUPS["demo"]) < set(GROUPS["test"])
     assert set(NAMES) == set(GROUPS["test"])
-    consumers = {"flux-1.8", "flux-1.9", "kyverno", "cosign2", "source-controller", "kube-apiserver"}
+    consumers = {"flux-1.8", "flux-1.9", "kyverno", "cosign2", "kube-apiserver"}
+    consumers |= {"source-controller", "source-controller-1.8"}
     assert not consumers & set(GROUPS["demo"])
     assert {"cosign", "helm", "dagger", "engine", "gosdk"} < set(GROUPS["demo"])
 
@@ -44,10 +45,16 @@ def test_changing_one_tool_changes_no_other_key(tmp_path: Path, monkeypatch: pyt
     with (tmp_path / "tools/cosign/go.sum").open("a") as stream:
         stream.write("changed\n")
     assert [tool.name for tool in GO_TOOLS if tool.key() != before[tool.name]] == ["cosign"]
+    # A stand-in that two are built with.
+    with (tmp_path / "tools/source-controller/artifact/storage/storage.go").open("a") as stream:
+        stream.write("// changed\n")
+    changed = {tool.name for tool in GO_TOOLS if tool.key() != before[tool.name]}
+    assert changed == {"cosign", "source-controller", "source-controller-1.8"}
 
 
 @pytest.mark.parametrize(
-    "change", [{"tags": ("x",)}, {"stamp": ("x",)}, {"commands": (("x", "."),)}, {"lock": "x.mod"}]
+    "change",
+    [{"tags": ("x",)}, {"stamp": ("x",)}, {"commands": (("x", "."),)}, {"lock": "x.mod"}, {"beside": "registry"}],
 )
 def test_key_covers_how_a_tool_is_built(change: dict[str, object]) -> None:
     tool = next(tool for tool in GO_TOOLS if tool.name == "crane")
