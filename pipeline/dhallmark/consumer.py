@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dhallmark.digest import Digest
 from dhallmark.verdict import Verdict
@@ -50,3 +51,17 @@ class Consumer(Protocol):
         Raises nothing but cancellation: a consumer that is missing, crashes or hangs is `indeterminate`, too.
         """
         ...
+
+
+@runtime_checkable
+class Resident(Consumer, Protocol):
+    """A consumer that is a service: it is started, and then asked more than once."""
+
+    def running(self) -> AbstractAsyncContextManager[Consumer]:
+        """The consumer while it runs. Raises ToolError, UnavailableError where it, or what it needs, does not start."""
+        ...
+
+
+def at_work(consumer: Consumer) -> AbstractAsyncContextManager[Consumer]:
+    """`consumer`, for several questions. Raises as `Resident.running`."""
+    return consumer.running() if isinstance(consumer, Resident) else nullcontext(consumer)

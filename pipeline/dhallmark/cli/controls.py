@@ -83,14 +83,14 @@ def controls(
         The few that every release runs.
     consumer
         The consumers to ask, by name, or as NAME=PROGRAM. dhallmark and cosign where this is not given, and those whose
-        own configuration is given.
+        own configuration is given; source-controller itself only where it is named.
     flux
         An OCIRepository (YAML), as it is in your cluster: Flux is asked with its `verify`, instead of with one that is
         made from the policy.
     kyverno
         A policy of Kyverno's (YAML), as it is in your cluster: used instead of one that is made from the policy.
     timeout
-        Seconds that a consumer may take for one control.
+        Seconds that a consumer may take for one control; one with servers of its own has three minutes more.
     report
         FORMAT=FILE, several times if need be: write the report to a file, too, as text, json, junit, sarif, markdown
         or html.
@@ -104,6 +104,7 @@ def controls(
     from dhallmark.controls.catalogue import select
     from dhallmark.controls.collect import collect
     from dhallmark.controls.consumers import BUILT_IN, make_consumer
+    from dhallmark.controls.consumers.dialect import CONTROLLERS
     from dhallmark.controls.document import controls_document
     from dhallmark.controls.evidence import make_test_result
     from dhallmark.controls.limits import Limits
@@ -117,7 +118,7 @@ def controls(
     if list_controls:
         return _list(chosen)
     configurations = _configurations(flux=flux, kyverno=kyverno)
-    named = consumer or (*BUILT_IN, *(name for name in configurations if name not in BUILT_IN))
+    named = consumer or (*BUILT_IN, *(name for name in configurations if name not in (*BUILT_IN, *CONTROLLERS)))
     for name in named:
         make_consumer(name)
     if (prepared is None) == (not ref):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from dhallmark.consumer import Consumer, Target
+from dhallmark.consumer import Consumer, Target, at_work
 from dhallmark.control import Kind
 from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.consumers.files import examine_files
@@ -35,24 +35,25 @@ async def judge(
     `say` takes each answer as soon as it is there.
     """
     say({VERSION: consumer.version})
-    for when in ASKED:
-        name, digest = (MUTANT, case.mutant) if when == MUTANT else (GOOD, case.good)
-        side = Side(folder / name)
-        _enter(scratch / f"{when}-directory", side)
-        if case.kind is not Kind.ARTIFACT:
-            say({when: _answer(await examine_files(case.kind, side))})
-            continue
-        target = Target(
-            repository=f"{host}/{name}",
-            digest=Digest(digest or ""),
-            tag=TAG if case.by_tag else "",
-            trusted_root=side.trusted_root,
-            policy=side.policy,
-            subject_name=case.subject_name,
-            plain_http=True,
-            configuration=configuration,
-        )
-        say({when: _answer(await consumer.verify(target))})
+    async with at_work(consumer) as asked:
+        for when in ASKED:
+            name, digest = (MUTANT, case.mutant) if when == MUTANT else (GOOD, case.good)
+            side = Side(folder / name)
+            _enter(scratch / f"{when}-directory", side)
+            if case.kind is not Kind.ARTIFACT:
+                say({when: _answer(await examine_files(case.kind, side))})
+                continue
+            target = Target(
+                repository=f"{host}/{name}",
+                digest=Digest(digest or ""),
+                tag=TAG if case.by_tag else "",
+                trusted_root=side.trusted_root,
+                policy=side.policy,
+                subject_name=case.subject_name,
+                plain_http=True,
+                configuration=configuration,
+            )
+            say({when: _answer(await asked.verify(target))})
 
 
 def _enter(directory: Path, side: Side) -> None:

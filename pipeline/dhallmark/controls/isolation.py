@@ -24,6 +24,7 @@ from anyio.abc import Process
 import dhallmark
 from dhallmark import strictjson
 from dhallmark.controls.consumers import split_choice
+from dhallmark.controls.consumers.dialect import DIALECTS
 from dhallmark.controls.judgement import MAX_REPORT_BYTES, Request
 from dhallmark.controls.limits import Limits
 from dhallmark.errors import FormatError, ToolError
@@ -51,6 +52,7 @@ class Isolation:
     """Where judgements are asked for; made by `isolation`."""
 
     limits: Limits
+    """Of a consumer that can be asked at once; what another needs before that comes on top."""
     configurations: Mapping[str, Path]
     programs: tuple[Path, ...]
     root: Path
@@ -64,14 +66,16 @@ class Isolation:
 
         Raises nothing but cancellation.
         """
-        configuration = self.configurations.get(split_choice(consumer)[0])
+        name = split_choice(consumer)[0]
+        configuration = self.configurations.get(name)
+        limits = self.limits.with_room_for(DIALECTS[name].needs)
         request = Request(
             case=Path(await anyio.Path(case).absolute()),
             consumer=consumer,
             root=self.root,
             configuration=configuration.absolute() if configuration is not None else None,
             programs=self.programs,
-            limits=self.limits,
+            limits=limits,
         )
         ours, theirs = socket.socketpair()
         with ours:
@@ -82,7 +86,7 @@ class Isolation:
                         socket.send_fds(self.requests, [request.model_dump_json().encode()], [theirs.fileno()])
                 except OSError as error:
                     return Judgement({}, Reason.ISOLATION_UNAVAILABLE, self._why(str(error)))
-            said = await _read(ours, seconds=self.limits.seconds + _GRACE_SECONDS)
+            said = await _read(ours, seconds=limits.seconds + _GRACE_SECONDS)
         try:
             body = strictjson.parse(said, what="judgement", max_bytes=2 * MAX_REPORT_BYTES)
             return Judgement(body["answers"], Reason(body["reason"]), body["detail"])

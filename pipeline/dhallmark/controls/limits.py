@@ -34,6 +34,22 @@ class Limits(Model):
     tasks: int = 512
     """Processes and threads. A Go program has some ten threads, and some more for each core."""
 
+    def with_room_for(self, needs: Needs) -> Limits:
+        """These limits on top of what a consumer needs before it can be asked."""
+        return self.model_copy(
+            update={"seconds": self.seconds + needs.seconds, "scratch": self.scratch + needs.scratch}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a consumer takes before it can be asked: for servers of its own."""
+
+    seconds: float = 0.0
+    """At most, on a busy machine."""
+    scratch: int = 0
+    """Bytes of files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:

@@ -353,7 +353,9 @@ class Dhallmark:
         trusted_root: TrustedRoot,
         policy_files: PolicyFiles = None,
         only: Annotated[list[str] | None, Doc("The controls to run, by id. All of them otherwise.")] = None,
-        consumers: Annotated[list[str] | None, Doc("The consumers to ask. dhallmark and cosign otherwise.")] = None,
+        consumers: Annotated[
+            list[str] | None, Doc("The consumers to ask, by name. dhallmark and cosign otherwise.")
+        ] = None,
         flux: Annotated[dagger.File | None, Doc("Your OCIRepository: Flux is asked as it says.")] = None,
         kyverno: Annotated[dagger.File | None, Doc("Your policy for Kyverno: Kyverno is asked by it.")] = None,
         subject_name: SubjectName = None,

@@ -13,14 +13,12 @@ from types import MappingProxyType
 from typing import Final
 
 from dhallmark.control import Control, Expectation
-from dhallmark.controls.catalogue.expected import hole, rejected
+from dhallmark.controls.catalogue.expected import FLUX, FLUX_2_8, hole, rejected
 from dhallmark.controls.consumers.dialect import (
     COSIGN,
     COSIGN_2,
     COSIGN_ATTESTATION,
     DIALECTS,
-    FLUX_1_8,
-    FLUX_1_9,
     KYVERNO,
     SIGSTORE_PYTHON,
 )
@@ -28,12 +26,11 @@ from dhallmark.reasons import Reason
 
 Said = Reason | str | None
 
-_FLUX: Final = (FLUX_1_8, FLUX_1_9)
 _COSIGN_3: Final = (COSIGN, COSIGN_ATTESTATION)
 _TYPED: Final = (COSIGN_ATTESTATION, KYVERNO, SIGSTORE_PYTHON)
-_OLDER: Final = (COSIGN_2, FLUX_1_8)
+_OLDER: Final = (COSIGN_2, *FLUX_2_8)
 """Those built with sigstore-go before 1.2."""
-_GO: Final = (COSIGN, COSIGN_ATTESTATION, COSIGN_2, *_FLUX, KYVERNO)
+_GO: Final = (COSIGN, COSIGN_ATTESTATION, COSIGN_2, *FLUX, KYVERNO)
 
 _LENIENT_BASE64: Final = "passes over line breaks in base64: two texts are the same signature"
 _LENIENT_JSON: Final = "reads JSON that the specification leaves open: another reader may see another statement"
@@ -53,7 +50,7 @@ DIFFERENCES: Final[Mapping[str, Mapping[tuple[str, ...], Said]]] = {
     "S13-null": {_GO: Reason.SUBJECT_MISMATCH},
     "S13-capitals": {
         (*_COSIGN_3, KYVERNO, SIGSTORE_PYTHON): Reason.SUBJECT_MISMATCH,
-        (COSIGN_2, *_FLUX): "takes the digest in capitals for the same, which the specification does not",
+        (COSIGN_2, *FLUX): "takes the digest in capitals for the same, which the specification does not",
     },
     "S13-bundle": {(SIGSTORE_PYTHON,): _LENIENT_JSON},
     "C4-older": {(SIGSTORE_PYTHON,): Reason.CERTIFICATE_UNTRUSTED},

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dhallmark.control import Expectation
-from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION, DHALLMARK, DIALECTS
+from dhallmark.controls.consumers.dialect import COSIGN, COSIGN_ATTESTATION, DHALLMARK, DIALECTS, FLUX_2_8, FLUX_2_9
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome, outcome_of
 
@@ -22,6 +22,8 @@ __all__ = [
     "COSIGN_ATTESTATION",
     "DHALLMARK",
     "FLUX",
+    "FLUX_2_8",
+    "FLUX_2_9",
     "OTHERS",
     "accepted",
     "accepted_by_all",
@@ -32,7 +34,7 @@ __all__ = [
     "rejected",
 ]
 
-FLUX: Final = tuple(name for name in DIALECTS if name.startswith("flux-"))
+FLUX: Final = (*FLUX_2_8, *FLUX_2_9)
 COSIGNS: Final = tuple(name for name in DIALECTS if name.startswith("cosign"))
 OTHERS: Final = tuple(name for name in DIALECTS if name != DHALLMARK)
 """Everyone but dhallmark."""

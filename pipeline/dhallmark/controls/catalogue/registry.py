@@ -15,6 +15,8 @@ from dhallmark.controls.catalogue.expected import (
     COSIGN_ATTESTATION,
     COSIGNS,
     FLUX,
+    FLUX_2_8,
+    FLUX_2_9,
     But,
     accepted_by_all,
     by_all,
@@ -42,7 +44,7 @@ _FIRST_PAGE = hole("reads the first page of the listing alone, and takes it for 
 _PAGES: But = {_SIGSTORE_GO: _FIRST_PAGE}
 _STUCK = rejected(Reason.CONSUMER_UNAVAILABLE)
 """It waits, and has no end of its own to that."""
-_SLOW_ONES: But = {(COSIGN_ATTESTATION, COSIGN_2, FLUX[0], KYVERNO, SIGSTORE_PYTHON): None}
+_SLOW_ONES: But = {(COSIGN_ATTESTATION, COSIGN_2, *FLUX_2_8, KYVERNO, SIGSTORE_PYTHON): None}
 """Not asked where they would only wait, too: each waits for half a minute."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="{origin}/token",service="registry"'}
 _INCOMPLETE = Reason.REGISTRY_LISTING_INCOMPLETE
@@ -139,8 +141,8 @@ CONTROLS = (
             Reason.REGISTRY_TAG_MOVED,
             but={
                 # They ask twice themselves, and see what the second answer names.
-                (*COSIGNS, FLUX[0], KYVERNO): rejected(Reason.SIGNATURE_NONE),
-                (*FLUX[1:], SIGSTORE_PYTHON): hole(
+                (*COSIGNS, *FLUX_2_8, KYVERNO): rejected(Reason.SIGNATURE_NONE),
+                (*FLUX_2_9, SIGSTORE_PYTHON): hole(
                     "answers for the digest that it asked for: whoever pulls the tag then gets another"
                 ),
             },
@@ -207,7 +209,7 @@ CONTROLS = (
         Effect.STATUS,
         status=303,
         headers={"Location": "{target}"},
-        but={(COSIGN_ATTESTATION, FLUX[1], KYVERNO): None, COSIGN: _STUCK},
+        but={(COSIGN_ATTESTATION, *FLUX_2_9, KYVERNO): None, COSIGN: _STUCK},
     ),
     _listing("403", "answers 403", Effect.STATUS, status=403),
     _listing("429", "answers 429", Effect.STATUS, status=429, headers={"Retry-After": "0"}),
@@ -216,8 +218,8 @@ CONTROLS = (
     _listing("garbage", "answers garbage", Effect.GARBAGE, _INCOMPLETE),
     _listing("empty", "answers nothing", Effect.EMPTY, _INCOMPLETE),
     _listing("html", "answers as a web page does", Effect.CONTENT_TYPE, _INCOMPLETE),
-    _listing("slow", "comes a byte a second", Effect.SLOW, but={**_SLOW_ONES, (COSIGN, FLUX[1]): None}),
-    _listing("never", "never comes", Effect.NEVER, but={**_SLOW_ONES, (COSIGN, FLUX[1]): _STUCK}),
+    _listing("slow", "comes a byte a second", Effect.SLOW, but={**_SLOW_ONES, (COSIGN, *FLUX_2_9): None}),
+    _listing("never", "never comes", Effect.NEVER, but={**_SLOW_ONES, (COSIGN, *FLUX_2_9): _STUCK}),
     _listing("reset", "ends before it begins", Effect.RESET),
     _listing("cut-off", "is cut off", Effect.CUT_OFF),
     # The others have no bound of their own here: what ends them first, memory or time, is chance.

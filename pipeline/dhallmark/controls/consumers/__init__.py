@@ -20,6 +20,8 @@ from dhallmark.controls.consumers.dialect import (
     FLUX_1_9,
     KYVERNO,
     SIGSTORE_PYTHON,
+    SOURCE_CONTROLLER_1_8,
+    SOURCE_CONTROLLER_1_9,
 )
 from dhallmark.errors import UsageError
 
@@ -60,6 +62,18 @@ def _flux_1_9(program: str) -> Consumer:
     return flux_1_9(program)
 
 
+def _source_controller_1_8(program: str) -> Consumer:
+    from dhallmark.controls.consumers.source_controller import source_controller_1_8
+
+    return source_controller_1_8(program)
+
+
+def _source_controller_1_9(program: str) -> Consumer:
+    from dhallmark.controls.consumers.source_controller import source_controller_1_9
+
+    return source_controller_1_9(program)
+
+
 def _kyverno(program: str) -> Consumer:
     from dhallmark.controls.consumers.kyverno import KyvernoConsumer
 
@@ -80,6 +94,8 @@ CONSUMERS: Final[Mapping[str, Callable[[str], Consumer]]] = MappingProxyType(
         COSIGN_2: _cosign_2,
         FLUX_1_8: _flux_1_8,
         FLUX_1_9: _flux_1_9,
+        SOURCE_CONTROLLER_1_8: _source_controller_1_8,
+        SOURCE_CONTROLLER_1_9: _source_controller_1_9,
         KYVERNO: _kyverno,
         SIGSTORE_PYTHON: _sigstore_python,
     }

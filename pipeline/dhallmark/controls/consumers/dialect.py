@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from dhallmark.controls.limits import Needs
 from dhallmark.reasons import Reason
 
 DHALLMARK: Final = "dhallmark"
@@ -20,8 +21,16 @@ COSIGN_ATTESTATION: Final = "cosign-attestation"
 COSIGN_2: Final = "cosign2"
 FLUX_1_8: Final = "flux-1.8"
 FLUX_1_9: Final = "flux-1.9"
+SOURCE_CONTROLLER_1_8: Final = "source-controller-1.8"
+SOURCE_CONTROLLER_1_9: Final = "source-controller-1.9"
 KYVERNO: Final = "kyverno"
 SIGSTORE_PYTHON: Final = "sigstore-python"
+
+FLUX_2_8: Final = (FLUX_1_8, SOURCE_CONTROLLER_1_8)
+FLUX_2_9: Final = (FLUX_1_9, SOURCE_CONTROLLER_1_9)
+"""The verification code of the controller, and the controller itself."""
+CONTROLLERS: Final = (SOURCE_CONTROLLER_1_8, SOURCE_CONTROLLER_1_9)
+"""Asked only where they are named: each answer takes an API server of its own."""
 
 Blind = Mapping[Reason, str]
 """Reasons that a consumer never gives, each with what it does instead of seeing the flaw."""
@@ -36,6 +45,7 @@ class Dialect:
     coarse: Mapping[Reason, Reason] = field(default_factory=dict)
     """What it says where dhallmark says the key: its own message fits more than one cause."""
     blind: Blind = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs)
 
 
 def _named(*beginnings: str) -> tuple[Reason, ...]:
@@ -127,10 +137,15 @@ _SIGSTORE_PYTHON: Final = {
 }
 
 
-def _go(title: str, *blind: Blind) -> Dialect:
+_API_SERVER: Final = Needs(seconds=180.0, scratch=256 * 1024 * 1024)
+"""Of a controller: etcd sets aside 128 MiB for its log, whatever is in it."""
+
+
+def _go(title: str, *blind: Blind, needs: Needs | None = None) -> Dialect:
     """A consumer that verifies with sigstore-go."""
     return Dialect(
         title=title,
+        needs=needs or Needs(),
         coarse=_SIGSTORE_GO,
         blind={reason: what for part in (_LENIENT, *blind) for reason, what in part.items()},
     )
@@ -143,6 +158,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     COSIGN_2: _go("cosign 2's verify", _LAYER_BLIND, _TYPE_BLIND),
     FLUX_1_8: _go("Flux 2.8", _TYPE_BLIND),
     FLUX_1_9: _go("Flux 2.9", _TYPE_BLIND),
+    SOURCE_CONTROLLER_1_8: _go("Flux 2.8's source-controller", _TYPE_BLIND, needs=_API_SERVER),
+    SOURCE_CONTROLLER_1_9: _go("Flux 2.9's source-controller", _TYPE_BLIND, needs=_API_SERVER),
     KYVERNO: _go("Kyverno", _LAYER_BLIND, _CONTENT_BLIND),
     SIGSTORE_PYTHON: Dialect(
         title="a program with sigstore-python",

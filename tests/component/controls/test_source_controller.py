@@ -1,0 +1,156 @@
+"""The controller itself: that it says what its verification code says, and that no outage of it is a refusal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from dhallmark.control import Control, Group
+from dhallmark.controls.case import write_index
+from dhallmark.controls.catalogue import CONTROLS
+from dhallmark.controls.consumers import flux_answers, make_consumer
+from dhallmark.controls.consumers.dialect import DHALLMARK, FLUX_1_9, SOURCE_CONTROLLER_1_9
+from dhallmark.controls.forge import Original
+from dhallmark.controls.inside import AFTER, ASKED, BEFORE
+from dhallmark.controls.isolation import Judgement, isolation
+from dhallmark.controls.prepare import write_case
+from dhallmark.controls.report import Finding, Status
+from dhallmark.controls.run import run_controls
+from dhallmark.reasons import Reason
+from dhallmark.verdict import Outcome
+
+pytestmark = pytest.mark.component
+
+CHOSEN = (
+    *("S0", "S1", "S2-served", "S6", "S9", "S10-lines"),
+    *("C1", "C2", "C10-after", "C14", "C17-missing"),
+    *("T0", "T1-digest", "T3-signature", "T7-missing"),
+    *("P1-absent", "P3-alone", "P4"),
+    *("R1", "R2", "R5-beside", "R9-401", "R9-never", "R9-404", "R9-404-legacy-500", "R9-blob-404", "R9-passing"),
+)
+"""Of each group some: what must be accepted, what is a hole, what a registry does wrong."""
+SIGNED = "S1"
+MakeController = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def prepared(make_original: Callable[..., Original], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, original = tmp_path_factory.mktemp("cases"), make_original()
+
+    async def main() -> None:
+        for control in chosen():
+            reference = f"{original.name}@{original.digest}"
+            await write_case(control, original, folder / control.id, reference=reference)
+
+    anyio.run(main)
+    write_index(folder, list(CHOSEN), made=datetime.now(UTC))
+    return folder
+
+
+def chosen() -> list[Control]:
+    return [control for control in CONTROLS if control.id in CHOSEN]
+
+
+@pytest.fixture(scope="module")
+def findings(prepared: Path) -> Mapping[tuple[str, str], Finding]:
+    """By control and consumer."""
+
+    async def main() -> Sequence[Finding]:
+        report = await run_controls(prepared, controls=chosen(), consumers=(FLUX_1_9, SOURCE_CONTROLLER_1_9))
+        return report.findings
+
+    return {(finding.case.id, finding.consumer): finding for finding in anyio.run(main)}
+
+
+def test_each_group_of_controls_on_artifacts_is_asked_and_both_verdicts_are_among_them() -> None:
+    assert [control.id for control in chosen()] == sorted(CHOSEN, key=[one.id for one in CONTROLS].index)
+    assert {control.group for control in chosen()} == set(Group) - {Group.GITOPS, Group.CHART}
+    assert {control.expect[DHALLMARK].outcome for control in chosen()} == set(Outcome)
+
+
+@pytest.mark.parametrize("control", CHOSEN)
+def test_the_controller_says_what_its_verification_code_says(
+    findings: Mapping[tuple[str, str], Finding], control: str
+) -> None:
+    code, controller = findings[control, FLUX_1_9], findings[control, SOURCE_CONTROLLER_1_9]
+    for when in ASKED:
+        one, other = getattr(code, when), getattr(controller, when)
+        assert (other.outcome, other.reason) == (one.outcome, one.reason), f"{when}: {one.words}\n{other.words}"
+    assert controller.status in (Status.PASSED, Status.HOLE), controller.explanation
+
+
+def test_answers_are_read_of_the_version_that_runs_here() -> None:
+    assert make_consumer(SOURCE_CONTROLLER_1_9).version.partition(" ")[0] in flux_answers.PINNED
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> MakeController:
+    """Makes a script that stands for a controller; gives the choice of it as a consumer."""
+
+    def make(text: str) -> str:
+        program = tmp_path / "programs" / "source-controller"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        return f"{SOURCE_CONTROLLER_1_9}={program}"
+
+    return make
+
+
+def judge(prepared: Path, choice: str) -> Judgement:
+    async def main() -> Judgement:
+        async with isolation([choice]) as place:
+            return await place.judge(prepared / SIGNED, choice)
+
+    return anyio.run(main)
+
+
+def reasons(judgement: Judgement) -> dict[str, Any]:
+    return {when: judgement.answers[when]["reason"] for when in ASKED if when in judgement.answers}
+
+
+DIES_AFTER_THE_FIRST = """
+for option in "$@"; do case $option in --storage-path=*) storage=${{option#*=}};; esac; done
+{program} "$@" & pid=$!
+while [ -z "$(find $storage -name '*.tar.gz' -o -name '*.tgz' -o -name '*.bin')" ]; do sleep 0.1; done
+sleep 2
+kill -KILL $pid
+"""
+"""Once it has stored an artifact, and had the time to say so."""
+
+
+def test_a_controller_that_ends_between_two_answers_refuses_nothing(prepared: Path, controller: MakeController) -> None:
+    program = str(shutil.which("source-controller"))
+    judgement = judge(prepared, controller(DIES_AFTER_THE_FIRST.format(program=program)))
+    found = reasons(judgement)
+    assert found.pop(BEFORE) is None
+    assert set(found.values()) == {Reason.CONSUMER_UNAVAILABLE.value}
+    assert "ended by itself" in judgement.answers[AFTER]["words"]
+
+
+def test_a_controller_that_does_not_start_refuses_nothing(prepared: Path, controller: MakeController) -> None:
+    judgement = judge(prepared, controller("echo no cluster here >&2; exit 1"))
+    assert reasons(judgement) == dict.fromkeys(ASKED, Reason.CONSUMER_UNAVAILABLE.value)
+    assert "no cluster here" in judgement.answers[BEFORE]["words"]
+
+
+@pytest.mark.parametrize("server", ["kube-apiserver", "etcd"])
+def test_a_server_that_does_not_start_refuses_nothing(
+    prepared: Path, controller: MakeController, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: str
+) -> None:
+    choice = controller("exit 1")
+    broken = tmp_path / "programs" / server
+    broken.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
+    judgement = judge(prepared, choice)
+    assert reasons(judgement) == {}
+    assert judgement.reason is Reason.CONSUMER_UNAVAILABLE
+    assert "the API server does not become ready" in judgement.detail
