@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ from dhallmark.module.job import Job
 from dhallmark.module.proof import ControlError
 
 pytestmark = [pytest.mark.dagger, pytest.mark.anyio]
+
+CONTROLLER = ("source-controller", "kube-apiserver", "etcd", "registry")
+"""The programs that it takes to ask the controller itself."""
 
 
 async def published(released: Released) -> str:
@@ -46,6 +51,29 @@ async def test_what_was_published_is_judged_behind_registries_that_fail(
     assert found["R9-401", "cosign"]["status"] == "out-of-scope"
     assert found["R9-401", "cosign"]["mutant"]["words"] == "no signatures found"
     assert "no signatures found" in await folder.file("report.html").contents()
+
+
+async def test_a_controller_among_the_tools_is_a_consumer(
+    module: Dhallmark, lab: Lab, released: Released, project: Path, tmp_path: Path
+) -> None:
+    for name in CONTROLLER:
+        found = shutil.which(name)
+        assert found is not None, name
+        shutil.copy2(found, tmp_path / name)
+    judging = replace(module, built_image=module.image(), tools=dag.host().directory(str(tmp_path)))
+    folder = await judging.controls(
+        reference=await published(released),
+        policy=dag.host().file(str(project / "policy.yaml")),
+        trusted_root=lab.trusted_root(),
+        only=["S1"],
+        consumers=["source-controller-1.9"],
+        plain_http=True,
+        registry=lab.service(),
+    )
+    (finding,) = json.loads(await folder.file("report.json").contents())["findings"]
+    assert (finding["consumer"], finding["status"]) == ("source-controller-1.9", "passed")
+    assert finding["version"].startswith("1.9.")
+    assert finding["mutant"]["reason"] == "signature.none"
 
 
 async def test_a_container_without_the_privilege_says_so_and_the_run_fails(
