@@ -296,7 +296,7 @@ def _end_with(function: Any, *arguments: Any) -> NoReturn:  # noqa: ANN401
         function(*arguments)
     except BaseException as error:  # noqa: BLE001  there is nobody above to catch it
         words = getattr(error, "stderr", "")  # of a program that it waited for
-        sys.stderr.write(f"{type(error).__name__}: {error}\n{words}\n")
+        sys.stderr.write(f"{words}\n{type(error).__name__}: {error}\n")
         sys.stderr.flush()
         status = 1
     os._exit(status)

@@ -40,6 +40,7 @@ _GROUP: Final = "source.toolkit.fluxcd.io"
 _START_SECONDS: Final = 60.0
 """On top of an answer's own time, where the controller has just been started: first it reads what is there."""
 _REFUSED: Final = range(400, 500)
+_MAX_LOG: Final = 2000
 
 
 class SourceControllerConsumer:
@@ -161,7 +162,8 @@ class _Cluster:
         return Verdict.of(_reference(target), checks=[check])
 
     def stop(self) -> None:
-        """Stop the controller."""
+        """Stop the controller, if one runs."""
+        self._deployment = None
         self._stack.close()
 
     def _ask(self, target: Target) -> Check:
@@ -207,6 +209,6 @@ def _reference(target: Target) -> str:
 
 
 def _unavailable(target: Target, error: Exception) -> Verdict:
-    words = f"{error}\n{getattr(error, 'stderr', '')}".strip()
-    check = Check(name=PROGRAM, reason=Reason.CONSUMER_UNAVAILABLE, detail=words[-2000:])
+    log = getattr(error, "stderr", "")[-_MAX_LOG:]
+    check = Check(name=PROGRAM, reason=Reason.CONSUMER_UNAVAILABLE, detail=f"{error}\n{log}".strip())
     return Verdict.of(_reference(target), checks=[check])
