@@ -36,14 +36,14 @@ from dhallmark.verdict import Outcome
 pytestmark = pytest.mark.component
 
 CHOSEN = (
-    *("S0", "S1", "S2-served", "S6", "S9", "S10-lines"),
-    *("C1", "C2", "C10-after", "C14", "C17-missing"),
-    *("T0", "T1-digest", "T3-signature", "T7-missing"),
-    *("P1-absent", "P3-alone", "P4"),
-    *("R1", "R2", "R5-beside", "R9-401", "R9-never", "R9-404", "R9-404-legacy-500", "R9-blob-404", "R9-passing"),
+    *("S0", "S1", "S2-served"),
+    *("C1", "C10-after"),
+    *("T1-digest", "T7-missing"),
+    *("P3-alone", "P4"),
+    *("R1", "R5-beside", "R9-401", "R9-404-legacy-500"),
 )
 """Of each group some: what must be accepted, what is a hole, what a registry does wrong."""
-OLDER = ("S0", "S1", "S2-served", "C1", "C7-retired", "T1-digest", "T7-missing", "P3-alone", "R1", "R9-401", "R9-404")
+OLDER = ("S0", "C7-retired", "R9-401")
 """For 1.8, whose deployment has the trust root, of which one mutant needs another."""
 ASKED_OF = {(FLUX_1_9, SOURCE_CONTROLLER_1_9): CHOSEN, (FLUX_1_8, SOURCE_CONTROLLER_1_8): OLDER}
 SIGNED = "S1"
