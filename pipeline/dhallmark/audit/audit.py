@@ -236,7 +236,8 @@ def _compare(case: _Case, options: Options) -> None:
     foreign = case.record.summary.build_type != BUILD_TYPE
     try:
         case.artifact = _artifact(case, case.rebuilt, options, foreign=foreign)
-        comparison = _compared(case.subject, case.rebuilt, case.artifact, foreign=foreign)
+        archives = _archives(case.subject, case.rebuilt, case.artifact, foreign=foreign)
+        comparison = _compared(case.subject, case.rebuilt, case.artifact, archives, foreign=foreign)
     except Refusal as refusal:
         if refusal.reason is Reason.REBUILD_FILE:
             difference = Difference(kind="manifest", detail=refusal.detail)
@@ -253,7 +254,8 @@ def _compare(case: _Case, options: Options) -> None:
     drift = {name: (recorded[name], used.get(name, "")) for name in recorded if recorded[name] != used.get(name, "")}
     if comparison.sameness is Sameness.DIFFERENT:
         case.origin = _origin(case.rebuilt, case.artifact, case.materials, comparison)
-        case.looks = options.eyes.look(case.rebuilt, case.artifact, case.subject)
+    if archives is not None and archives.sameness is not Sameness.EQUAL:
+        case.looks = options.eyes.look(case.rebuilt, case.artifact, case.subject, archives)
     case.checks += _conclude(case, comparison, drift, options.require)
 
 
@@ -279,12 +281,21 @@ def _chart_name(layer: bytes) -> str:
     return ""
 
 
-def _compared(subject: Subject, rebuilt: Rebuilt, artifact: Artifact, *, foreign: bool) -> Comparison:
+def _archives(subject: Subject, rebuilt: Rebuilt, artifact: Artifact, *, foreign: bool) -> Comparison | None:
+    """The artifact in the registry; None where it was not read."""
+    if subject.published is None:
+        return None
+    return compare_artifacts(rebuilt.side(artifact), subject.published, foreign=foreign)
+
+
+def _compared(
+    subject: Subject, rebuilt: Rebuilt, artifact: Artifact, archives: Comparison | None, *, foreign: bool
+) -> Comparison:
     parts: list[Comparison] = []
     if subject.files is not None:
         parts.append(compare_files(rebuilt.files(artifact), subject.files, foreign=foreign))
-    if subject.published is not None:
-        parts.append(compare_artifacts(rebuilt.side(artifact), subject.published, foreign=foreign))
+    if archives is not None:
+        parts.append(archives)
     elif subject.digest is not None and subject.digest != artifact.manifest_digest:
         # The files are all that is at hand: what else differs in the registry's artifact cannot be told.
         detail = "the provenance is of another manifest than the rebuild makes; read it from the registry to see why"
