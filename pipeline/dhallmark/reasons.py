@@ -153,6 +153,7 @@ class Reason(StrEnum):
     TOOL_VERSION = "tool.version"
     TOOL_UNAVAILABLE = "tool.unavailable"
     IMAGE_UNAVAILABLE = "image.unavailable"
+    IMAGE_MISMATCH = "image.mismatch"
     CLUSTER_UNAVAILABLE = "cluster.unavailable"
 
 
@@ -660,7 +661,12 @@ CATALOGUE: Mapping[Reason, ReasonInfo] = MappingProxyType(
         ),
         Reason.IMAGE_UNAVAILABLE: ReasonInfo(
             "The recorded image, which the rebuild was to be made in, cannot be had.",
-            "Give it as a file, or rebuild with the recorded versions of the tools without it.",
+            "Give it as a file with `--image`, or rebuild with the recorded versions of the tools without it.",
+            indeterminate=True,
+        ),
+        Reason.IMAGE_MISMATCH: ReasonInfo(
+            "None of the images that were given as files is the recorded one: by its digest, and all that it covers.",
+            "Compare the digests that the verdict shows; ask the builder for that image, or whoever kept a copy.",
             indeterminate=True,
         ),
     }

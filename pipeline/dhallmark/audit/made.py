@@ -9,7 +9,7 @@ is a claim, and only what it built is compared.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 import anyio.to_thread
 
 from dhallmark import strictjson
+from dhallmark.audit.image import Images
 from dhallmark.audit.materials import Materials
 from dhallmark.audit.rebuilder import Key, Order, read_rebuilt
 from dhallmark.audit.rebuilt import Rebuilt
@@ -42,8 +43,8 @@ class MadeRebuilder:
     """Finds rebuilds below a folder: `<key>/made/`, as `REBUILD` leaves them."""
 
     folder: Path
-    without: str = ""
-    """Why there is none where there is none, such as an image that is gone."""
+    images: Images = field(default_factory=lambda: Images(()))
+    """The images that the auditor gave: what was rebuilt was to be rebuilt in one of these."""
 
     async def rebuild(self, key: Key, materials: Materials, order: Order) -> Rebuilt:
         """The rebuild of `order`. Refuses where it was not made, or failed."""
@@ -51,8 +52,10 @@ class MadeRebuilder:
         return await anyio.to_thread.run_sync(self._read, self.folder / key.folder / MADE, order)
 
     def _read(self, made: Path, order: Order) -> Rebuilt:
+        if self.images and order.image:
+            self.images.find(order.image)
         if not made.is_dir():
-            detail = self.without or _said(made.parent / "unavailable")
+            detail = _said(made.parent / "unavailable")
             image = order.image or "the recorded image"
             raise Refusal(Reason.IMAGE_UNAVAILABLE, f"{image}: {detail or 'nothing was rebuilt in it'}")
         if _said(made / "isolation") != "sealed":

@@ -16,7 +16,9 @@ from dhallmark.cli.result import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dhallmark.audit.image import Images
     from dhallmark.audit.model import Audit
+    from dhallmark.audit.rebuilder import Rebuilder
     from dhallmark.audit.request import Request
     from dhallmark.audit.source import Commit
     from dhallmark.config.policy import Policy
@@ -47,6 +49,7 @@ def audit(
     prepare_only: Annotated[bool, Parameter(negative="")] = False,
     into: Path | None = None,
     prepared: Path | None = None,
+    image: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     eye: Annotated[tuple[str, ...], Parameter(negative="")] = ("diffoscope", "helm", "crane"),
     record: Path | None = None,
     report: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -106,6 +109,9 @@ def audit(
         Folder for that.
     prepared
         That folder, with what was rebuilt in it.
+    image
+        An OCI archive or layout of the recorded image, or a folder of such, for where no registry has it any more: with
+        --prepare-only, which lays out what to load, and with --prepared. Known by digest.
     eye
         Another program that looks at what differs, where it is installed: diffoscope, helm, crane.
     record
@@ -144,6 +150,11 @@ def audit(
         raise UsageError(f"no eye {unknown[0]!r}", hint=f"there are {', '.join(ALL)}")
     if jobs < 1:
         raise UsageError("--jobs must be 1 or more")
+    if image and not (prepare_only or prepared):
+        raise UsageError(
+            "--image without --prepare-only or --prepared",
+            hint="this installation rebuilds otherwise; rebuild in the image by three steps, see docs/audit.md",
+        )
     outputs = _Outputs(record=record, report=report, vsa=vsa, statement=statement, verifier=verifier)
     outputs.check(named, inventory)
     rules, judge = _judge(policy, trusted_root)
@@ -168,12 +179,13 @@ def audit(
             at_once=jobs,
         )
         if prepare_only:
-            return _prepare(request, into, seed)
+            return _prepare(request, into, seed, image)
         place = work or Path(stack.enter_context(TemporaryDirectory(prefix="dhallmark-audit-work-")))
         if explain:
             return _explain(request, chosen, place, seed)
         basis = _basis(request, rules, trusted_root, prepared=prepared)
-        audits, checks = _run(request, place, seed, state=state, basis=basis, prepared=prepared)
+        rebuilder = _rebuilder(place, seed, prepared=prepared, images=image)
+        audits, checks = _run(request, rebuilder, state=state, basis=basis)
     return outputs.write(audits, checks, policy=policy, rules=rules, trusted_root=trusted_root)
 
 
@@ -189,17 +201,22 @@ def _judge(policy: Path | None, trusted_root: Path | None) -> tuple[Policy | Non
     return rules, Basis.load(rules, trusted_root).judge()
 
 
+def _rebuilder(place: Path, seeds: tuple[Path, ...], *, prepared: Path | None, images: tuple[Path, ...]) -> Rebuilder:
+    from dhallmark.audit.image import Images
+    from dhallmark.audit.made import MadeRebuilder
+    from dhallmark.audit.rebuilder import SealedRebuilder
+
+    return MadeRebuilder(prepared, Images(images)) if prepared else SealedRebuilder(place.absolute(), seeds=seeds)
+
+
 def _run(
-    request: Request, place: Path, seeds: tuple[Path, ...], *, state: Path | None, basis: str, prepared: Path | None
+    request: Request, rebuilder: Rebuilder, *, state: Path | None, basis: str
 ) -> tuple[Sequence[Audit], Sequence[Check]]:
     import anyio
 
-    from dhallmark.audit.made import MadeRebuilder
-    from dhallmark.audit.rebuilder import Rebuilder, SealedRebuilder
     from dhallmark.audit.state import State
     from dhallmark.cli.output import progress
 
-    rebuilder: Rebuilder = MadeRebuilder(prepared) if prepared else SealedRebuilder(place.absolute(), seeds=seeds)
     kept = State(state, basis) if state is not None else None
     return anyio.run(partial(request.run, rebuilder, state=kept, progress=progress()))
 
@@ -222,10 +239,11 @@ def _basis(request: Request, rules: Policy | None, trusted_root: Path | None, *,
     return "\n".join(parts)
 
 
-def _prepare(request: Request, into: Path | None, seeds: tuple[Path, ...]) -> Result:
+def _prepare(request: Request, into: Path | None, seeds: tuple[Path, ...], images: tuple[Path, ...]) -> Result:
     import anyio
 
     from dhallmark import strictjson
+    from dhallmark.audit.image import Images
     from dhallmark.audit.made import rebuild_program
     from dhallmark.audit.rebuilder import ORDER
     from dhallmark.errors import UsageError
@@ -236,11 +254,35 @@ def _prepare(request: Request, into: Path | None, seeds: tuple[Path, ...]) -> Re
     into.mkdir(parents=True, exist_ok=True)
     names = anyio.run(request.prepare, into, seeds)
     write_atomic(into / "rebuild.sh", rebuild_program(), mode=0o755)
-    orders = [{"folder": name, **strictjson.parse((into / name / ORDER).read_bytes())} for name in names]
+    given = Images(images)
+    orders = []
+    for name in names:
+        order = strictjson.parse((into / name / ORDER).read_bytes())
+        orders.append({"folder": name, **order, **_archive(into, given, order["image"])})
     data = {"schema": PREPARED_SCHEMA, "rebuilds": orders}
     write_atomic(into / "rebuilds.json", strictjson.dump(data))
-    lines = [f"{into / one['folder']}: {one['image'] or 'no image is recorded'}" for one in orders]
+    lines = []
+    for one in orders:
+        lines.append(f"{into / one['folder']}: {one['image'] or 'no image is recorded'}")
+        if one["archive"] or one["refused"]:
+            lines.append(f"  {one['refused'] or into / one['archive']}")
     return Result(data=data, text="\n".join(lines) or "nothing can be rebuilt: audit it to see why")
+
+
+def _archive(into: Path, given: Images, image: str) -> dict[str, str]:
+    """Lay the recorded image out, where images were given: its archive below `into`, or why it is none of them."""
+    from dhallmark.verify.refusal import Refusal
+
+    if not given or not image:
+        return {"archive": "", "refused": ""}
+    try:
+        found = given.find(image)
+    except Refusal as refusal:
+        return {"archive": "", "refused": refusal.detail}
+    archive = f"images/{found.root.digest.hex}.tar"
+    if not (into / archive).exists():
+        found.write(into / archive)
+    return {"archive": archive, "refused": ""}
 
 
 def _explain(request: Request, commit: Commit | None, place: Path, seeds: tuple[Path, ...]) -> Result:

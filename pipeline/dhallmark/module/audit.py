@@ -14,6 +14,7 @@ from dhallmark.module.job import Job, nonce
 from dhallmark.module.proof import Verifier
 
 _WORK, _CASE, _MADE, _TREE, _MATERIALS, _REPORTS = "/work", "/case", "/made", "/tree", "/materials", "/reports"
+_IMAGES = "/images"
 _AT_ONCE = 2
 """Rebuilds at a time: each may fill a core and some hundred megabytes."""
 _REFUSED = "security.insecure is not allowed"
@@ -28,6 +29,8 @@ class Question:
     tree: dagger.Directory | None = None
     materials: dagger.Directory | None = None
     """Materials bundles, for where the registry has none any more."""
+    images: dagger.Directory | None = None
+    """Archives of recorded images, for where no registry has them any more."""
     require: str = "equivalent"
     subject_name: str = ""
 
@@ -42,6 +45,9 @@ class Question:
         if self.materials is not None:
             job = job.mounted(_MATERIALS, self.materials)
             words += ["--materials", _MATERIALS]
+        if self.images is not None:
+            job = job.mounted(_IMAGES, self.images)
+            words += ["--image", _IMAGES]
         if self.subject_name:
             words += ["--subject-name", self.subject_name]
         return job, words
@@ -80,9 +86,14 @@ async def _rebuild(
     auditor: dagger.Container, own: str, prepared: dagger.Directory, order: dict[str, object]
 ) -> dagger.Directory:
     """`made/` with what the recorded image built, or `unavailable` with why there is none."""
-    recorded = str(order["image"])
-    # The auditor's own image may be the recorded one. Where none is recorded, the report says in which it was made.
-    used = auditor if recorded in (own, "") else dag.container().from_(recorded)
+    recorded, archive, refused = (str(order[name]) for name in ("image", "archive", "refused"))
+    if refused:
+        return dag.directory().with_new_file("unavailable", refused)
+    if archive:
+        used = dag.container().import_(prepared.file(archive))
+    else:
+        # The auditor's own image may be the recorded one. Where none is recorded, the report says in which it was made.
+        used = auditor if recorded in (own, "") else dag.container().from_(recorded)
     container = (
         used.with_mounted_directory(_CASE, prepared.directory(str(order["folder"])))
         .with_mounted_file("/rebuild.sh", prepared.file("rebuild.sh"))

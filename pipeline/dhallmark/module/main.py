@@ -23,6 +23,7 @@ from dhallmark.module.options import (
     BuilderId,
     ConfigPath,
     Controls,
+    Images,
     InvocationId,
     Key,
     KeyPassword,
@@ -433,6 +434,7 @@ class Dhallmark:
         policy_files: PolicyFiles = None,
         tree: AuditTree = None,
         materials: Materials = None,
+        images: Images = None,
         require: Require = "equivalent",
         subject_name: SubjectName = None,
         accept_any: AcceptAny = False,
@@ -444,7 +446,12 @@ class Dhallmark:
         registries = bindings(bind(registry, registry_host))
         verifier = await self._verifier(policy, policy_files, trusted_root, registries, plain_http=plain_http)
         question = Question(
-            references=refs or [], tree=tree, materials=materials, require=require, subject_name=subject_name or ""
+            references=refs or [],
+            tree=tree,
+            materials=materials,
+            images=images,
+            require=require,
+            subject_name=subject_name or "",
         )
         await start(verifier.bindings)
         return await audits.audit(verifier, question, accept_any=accept_any)

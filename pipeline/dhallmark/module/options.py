@@ -65,6 +65,10 @@ Sigstore = Annotated[dagger.Service | None, Doc("A private Sigstore, where it is
 SigstoreHost = Annotated[str, Doc("The name under which the trust config knows that service.")]
 AuditTree = Annotated[dagger.Directory | None, Doc("A deploy tree: every chart in it is audited.")]
 Materials = Annotated[dagger.Directory | None, Doc("Materials bundles, for where the registry has none any more.")]
+Images = Annotated[
+    dagger.Directory | None,
+    Doc("OCI archives of recorded images, for where no registry has them any more: what `image` gave will do."),
+]
 AuditReferences = Annotated[list[str] | None, Doc("What to audit; oci://REGISTRY/REPOSITORY for all tags.")]
 Require = Annotated[str, Doc("The least that is accepted: equal or equivalent.")]
 AcceptAny = Annotated[bool, Doc("Give the report whatever it says; the call fails otherwise.")]

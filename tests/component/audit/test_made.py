@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.component.audit.conftest import Command
-from tests.component.audit.releases import Maker
+from tests.component.audit.releases import Lie, Maker
 
 import dhallmark
+from dhallmark.digest import Digest
+from dhallmark.errors import ExitCode
+from dhallmark.oci.descriptor import Descriptor, build_manifest
+from dhallmark.oci.layout import LayoutWriter, blob_path
 
 pytestmark = pytest.mark.component
 
@@ -98,3 +106,116 @@ def test_what_the_program_says_of_itself_decides_against_it(
     for name, said in {"isolation": "sealed", "status": "0", "attempts": "0", "step": "package", file: text}.items():
         (made / name).write_text(f"{said}\n")
     assert command(*words).verdict[2] == reason
+
+
+# The recorded image, as a file
+
+
+def write_image(folder: Path, image: bytes = b"recorded") -> Digest:
+    """An OCI image layout of one layer; its digest."""
+    config, layer = b'{"architecture":"amd64","os":"linux"}', image
+    manifest = build_manifest(
+        config=Descriptor.of(config, "application/vnd.oci.image.config.v1+json"),
+        layers=[Descriptor.of(layer, "application/vnd.oci.image.layer.v1.tar")],
+    )
+    writer = LayoutWriter(folder)
+    writer.add_blob(config)
+    writer.add_blob(layer)
+    writer.add_manifest(manifest)
+    writer.finish()
+    return manifest.digest
+
+
+def archived(layout: Path) -> Path:
+    """The same as an archive beside it."""
+    archive = layout.with_suffix(".tar")
+    with tarfile.open(archive, "w") as opened:
+        for path in sorted(layout.rglob("*")):
+            opened.add(path, arcname=f"./{path.relative_to(layout)}", recursive=False)
+    return archive
+
+
+def built_in(digest: Digest) -> Lie:
+    """A record that names an image by that digest."""
+
+    def change(predicate: dict[str, Any]) -> dict[str, Any]:
+        (image,) = predicate["runDetails"]["builder"]["builderDependencies"]
+        image["digest"]["sha256"] = digest.hex
+        return predicate
+
+    return Lie(predicate=change)
+
+
+@pytest.mark.parametrize("form", ["archive", "layout", "folder"])
+def test_the_recorded_image_is_laid_out_from_a_file_and_nothing_beside_it(
+    maker: Maker, command: Command, tmp_path: Path, form: str
+) -> None:
+    images = tmp_path / "images"
+    digest = write_image(images / "recorded")
+    write_image(images / "another", b"another")
+    (images / "recorded" / "blobs" / "sha256" / ("0" * 64)).write_bytes(b"not covered")
+    given = {"layout": images / "recorded", "archive": archived(images / "recorded"), "folder": images}[form]
+    maker.publish(tmp_path / "layout", maker.artifact(), lie=built_in(digest))
+    words = ("audit", tmp_path / "layout", "--policy", maker.policy, "--image", given)
+    said = command(*words, "--prepare-only", "--into", tmp_path / "into")
+    (order,) = said.body["rebuilds"]
+    assert (order["image"], order["refused"]) == (f"dhallmark-ci@{digest}", "")
+    with tarfile.open(tmp_path / "into" / order["archive"]) as archive:
+        names = {member.name for member in archive if member.isreg()}
+        index = json.load(archive.extractfile("index.json") or io.BytesIO())
+    assert [one["digest"] for one in index["manifests"]] == [digest]
+    assert len(names) == 5
+    assert f"blobs/sha256/{'0' * 64}" not in names
+    rebuild(tmp_path / "into" / order["folder"], programs=tmp_path / "bin")
+    assert command(*words, "--prepared", tmp_path / "into").verdict == ("equal", "accepted", None)
+
+
+def tampered(layout: Path) -> None:
+    """Other bytes under the layer's digest."""
+    blob_path(layout, Digest.of(b"recorded")).write_bytes(b"recordeD")
+
+
+def incomplete(layout: Path) -> None:
+    blob_path(layout, Digest.of(b"recorded")).unlink()
+
+
+def nothing(layout: Path) -> None:
+    (layout / "oci-layout").unlink()
+    (layout / "index.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda layout: write_image(layout, b"another"), "sha256:"),
+        (tampered, f"it has other bytes under {Digest.of(b'recorded')}"),
+        (incomplete, f"it lacks {Digest.of(b'recorded')}"),
+        (nothing, "no OCI image at all"),
+    ],
+    ids=["another", "tampered", "incomplete", "no-image"],
+)
+def test_an_image_that_is_not_the_recorded_one_is_told_by_its_digest_and_nothing_is_rebuilt_in_it(
+    maker: Maker, command: Command, tmp_path: Path, change: Callable[[Path], object], found: str
+) -> None:
+    images = tmp_path / "images"
+    digest = write_image(images)
+    change(images)
+    maker.publish(tmp_path / "layout", maker.artifact(), lie=built_in(digest))
+    words = ("audit", tmp_path / "layout", "--policy", maker.policy, "--image", images)
+    (order,) = command(*words, "--prepare-only", "--into", tmp_path / "into").body["rebuilds"]
+    assert order["archive"] == ""
+    assert order["refused"]
+    # Whoever rebuilds all the same, in whatever there is, is not believed.
+    rebuild(tmp_path / "into" / order["folder"], programs=tmp_path / "bin")
+    said = command(*words, "--prepared", tmp_path / "into")
+    assert said.verdict == ("unknown", "indeterminate", "image.mismatch")
+    (check,) = [one for one in said.audit["verdict"]["checks"] if one.get("reason") == "image.mismatch"]
+    assert check["evidence"]["expected"] == digest
+    assert found in check["evidence"]["found"]
+
+
+def test_an_image_as_a_file_goes_with_a_rebuild_in_it(maker: Maker, command: Command, tmp_path: Path) -> None:
+    write_image(tmp_path / "image")
+    said = command("audit", tmp_path, "--policy", maker.policy, "--image", tmp_path / "image")
+    assert said.status == ExitCode.USAGE
+    assert said.body["message"] == "--image without --prepare-only or --prepared"

@@ -87,6 +87,7 @@ TESTED: Mapping[Reason, str] = {
     Reason.LIVE_NOT_IN_FORCE: "tests/component/prove/test_status.py",
     Reason.LIVE_REFUSED: "tests/component/prove/test_status.py",
     Reason.LIVE_SECOND_SOURCE: "tests/component/prove/test_status.py",
+    Reason.IMAGE_MISMATCH: "tests/component/audit/test_made.py",
     Reason.IMAGE_UNAVAILABLE: "tests/component/audit/test_audit.py",
     Reason.MATERIAL_MISMATCH: "tests/component/audit/test_audit.py",
     Reason.MATERIAL_MISSING: "tests/component/audit/test_audit.py",
