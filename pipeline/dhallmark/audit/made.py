@@ -30,6 +30,8 @@ from dhallmark.verify.refusal import Refusal
 
 MADE: Final = "made"
 """The folder beside an order's `source/` in which what was rebuilt is expected."""
+_CONDITIONS: Final = ("hostname", "user", "umask", "cpus", "locale", "timezone")
+"""What the program says of its surroundings, in a file each."""
 _MAX_SAID: Final = 1 << 20
 
 
@@ -77,7 +79,7 @@ class MadeRebuilder:
         found = Rebuild(
             build=made / "build",
             tools={name: version for name, version in tools.items() if version and name in {*order.tools, "dhallmark"}},
-            conditions={"hostname": _said(made / "hostname")},
+            conditions={name: said for name in _CONDITIONS if (said := _said(made / name))},
             image=_said(made / "image") or order.image,
             attempts=count,
         )

@@ -377,8 +377,17 @@ def test_a_tool_that_tries_the_network_reaches_nothing_and_is_told(
 def test_a_rebuild_has_surroundings_of_its_own(
     maker: Maker, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = (
-        f'uname -n; id -u; umask; nproc; [ ! -e "{maker.root}" ] || echo leaked; [ ! -e /proc/1/root/work ] || echo up'
+    # `dhall` is run with a clean environment; whoever runs it has what the rebuild was given.
+    given = 'tr "\\0" "\\n" </proc/$PPID/environ | sed -n "s/^{}=//p"'
+    look = "; ".join(
+        [
+            "uname -n; id -u; umask; nproc",
+            given.format("LC_ALL"),
+            given.format("TZ"),
+            'readlink /proc/$PPID/cwd | tr " " _',
+            f'[ ! -e "{maker.root}" ] || echo leaked',
+            "[ ! -e /proc/1/root/work ] || echo up",
+        ]
     )
     tell = f'if [ "$1" = version ]; then {{ {look}; }} >/output/seen; fi'
     maker.publish(tmp_path / "layout", maker.artifact())
@@ -387,8 +396,10 @@ def test_a_rebuild_has_surroundings_of_its_own(
     said = command("audit", tmp_path / "layout", "--policy", maker.policy, "--work", work)
     assert said.verdict == ("equal", "accepted", None)
     (seen,) = work.rglob("seen")
-    hostname, user, umask, cpus, *leaked = seen.read_text().split()
+    hostname, user, umask, cpus, locale, timezone, folder, *leaked = seen.read_text().split()
     assert (hostname, umask, cpus) == ("rebuild.invalid", "0077", "1")
+    assert (locale, timezone) == ("C", "REBUILD-13:45")
+    assert folder == "/tmp/a_place_of_its_own/rebuild"
     assert int(user) != os.getuid()
     assert leaked == []
     assert said.audit["rebuild"]["conditions"]["hostname"] == hostname

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.component.audit.conftest import Command
@@ -85,40 +87,62 @@ def test_a_policy_rejects_it_for_want_of_a_signature_whatever_it_holds(
     assert said.verdict == ("equivalent", "rejected", "signature.none")
 
 
+def helm_push(lab: Lab, chart: Path, repository: str, *options: str) -> str:
+    """Pack a chart by Helm and push it; its digest."""
+    with TemporaryDirectory() as folder:
+        subprocess.run(["helm", "package", chart, "-d", folder, *options], check=True, capture_output=True)
+        (archive,) = Path(folder).glob("greeter-*.tgz")
+        done = lab.run(["helm", "push", "--plain-http", archive, f"oci://{repository}"], check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return next(line.split()[-1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("Digest:"))
+
+
+def audit_in(lab: Lab, *words: object, folder: Path) -> tuple[int, str]:
+    """`dhallmark audit`, where the lab's registry can be reached."""
+    done = lab.run(
+        [sys.executable, "-m", "dhallmark.cli.app", "audit", *words, "--plain-http"],
+        env={"PYTHONPATH": str(Path(dhallmark.__path__[0]).parent)},
+        cwd=folder,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 def test_what_helm_packed_and_pushed_is_the_chart_of_the_commit(maker: Maker, lab: Lab, tmp_path: Path) -> None:
     chart = tmp_path / "greeter"
     shutil.copytree(maker.build / "render" / "prod" / "greeter", chart)
     repository = f"{lab.registry}/helm-push-{os.getpid()}"
 
-    def push() -> str:
-        subprocess.run(["helm", "package", chart, "-d", tmp_path], check=True, capture_output=True)
-        (archive,) = tmp_path.glob("greeter-*.tgz")
-        done = lab.run(["helm", "push", "--plain-http", archive, f"oci://{repository}"], check=False, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return next(line.split()[-1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("Digest:"))
-
     def audit(digest: str) -> tuple[int, str]:
-        done = lab.run(
-            [
-                sys.executable, "-m", "dhallmark.cli.app", "audit", f"{repository}/greeter@{digest}", "--plain-http",
-                "--source", maker.root, "--environment", "prod",
-            ],
-            env={"PYTHONPATH": str(Path(dhallmark.__path__[0]).parent)},
-            cwd=tmp_path,
-            check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
+        reference = f"{repository}/greeter@{digest}"
+        return audit_in(lab, reference, "--source", maker.root, "--environment", "prod", folder=tmp_path)
 
-    status, said = audit(push())
+    status, said = audit(helm_push(lab, chart, repository))
     assert status == ExitCode.OK, said
     assert "equivalent" in said
     assert "not recorded: provenance" in said
+    # They see that nothing but the packing differs.
+    assert "agrees: both charts render the same objects" in said
     template = chart / "templates" / "002-deployment-greeter.yaml"
     template.write_text(template.read_text().replace("replicas: 3", "replicas: 30"))
-    status, said = audit(push())
+    status, said = audit(helm_push(lab, chart, repository))
     assert status == ExitCode.REJECTED, said
     assert "Deployment.apps greeter spec.replicas: the rebuild has '3', published was '30'" in said
     # Others see the same: Helm renders other objects, and crane reads the same digest.
     assert "helm template v3" in said, said
     assert "agrees: the charts render different objects" in said
     assert "crane digest" in said
+
+
+def test_every_tag_of_a_repository_is_audited(maker: Maker, lab: Lab, tmp_path: Path) -> None:
+    chart = tmp_path / "greeter"
+    shutil.copytree(maker.build / "render" / "prod" / "greeter", chart)
+    repository = f"{lab.registry}/helm-tags-{os.getpid()}"
+    digests = [helm_push(lab, chart, repository), helm_push(lab, chart, repository, "--version", "9.9.9")]
+    record = tmp_path / "audit.json"
+    words = ("--source", maker.root, "--environment", "prod", "--record", record)
+    status, said = audit_in(lab, f"oci://{repository}/greeter", *words, folder=tmp_path)
+    assert status == ExitCode.REJECTED, said
+    found = {audit["digest"]: audit for audit in json.loads(record.read_text())["audits"]}
+    assert [found[digest]["sameness"] for digest in digests] == ["equivalent", "different"]
+    assert found[digests[1]]["differences"][0]["published"] == "9.9.9"

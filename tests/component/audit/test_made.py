@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,13 +15,13 @@ from typing import Any
 
 import pytest
 from tests.component.audit.conftest import Command
+from tests.component.audit.images import archived, write_image
 from tests.component.audit.releases import Lie, Maker
 
 import dhallmark
 from dhallmark.digest import Digest
 from dhallmark.errors import ExitCode
-from dhallmark.oci.descriptor import Descriptor, build_manifest
-from dhallmark.oci.layout import LayoutWriter, blob_path
+from dhallmark.oci.layout import blob_path
 
 pytestmark = pytest.mark.component
 
@@ -65,7 +66,11 @@ def test_the_image_yields_files_and_this_installation_compares(
     said = command(*words)
     assert said.verdict == ("equal", "accepted", None)
     assert said.audit["rebuild"]["image"] == "registry.example/ci@sha256:…"
-    assert said.audit["rebuild"]["conditions"] == {"hostname": "rebuild.invalid"}
+    assert said.audit["rebuild"]["conditions"] == {
+        # The tools of a test are root's alone; in an image, the user is another one.
+        "hostname": "rebuild.invalid", "user": str(os.getuid()), "umask": "0077", "cpus": "1", "locale": "C",
+        "timezone": "REBUILD-13:45",
+    }  # fmt: skip
     # What the image built counts, and not what it says of itself.
     template = order / "made" / "build" / "package" / "artifacts.json"
     template.write_text(template.read_text().replace("greeter", "greeteR"))
@@ -89,6 +94,22 @@ def test_a_step_that_fails_in_the_image_gives_its_reason(prepare: Prepare, comma
     assert command(*words).verdict == ("unknown", "rejected", "import.unfrozen")
 
 
+def test_a_tool_in_the_image_that_tries_the_network_is_counted_by_the_kernel(
+    prepare: Prepare, command: Command, tmp_path: Path
+) -> None:
+    order, words = prepare()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    real = shutil.which("dhall")
+    attempt = "import socket; socket.create_connection(('192.0.2.1', 443), 1)"
+    (programs / "dhall").write_text(f'#!/bin/sh\npython3 -c "{attempt}" 2>/dev/null || true\nexec {real} "$@"\n')
+    (programs / "dhall").chmod(0o755)
+    rebuild(order, programs=programs)
+    assert int((order / "made" / "attempts").read_text()) > 0
+    assert (order / "made" / "build" / "package" / "artifacts.json").is_file()
+    assert command(*words).verdict == ("unknown", "rejected", "rebuild.network")
+
+
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [
@@ -109,30 +130,6 @@ def test_what_the_program_says_of_itself_decides_against_it(
 
 
 # The recorded image, as a file
-
-
-def write_image(folder: Path, image: bytes = b"recorded") -> Digest:
-    """An OCI image layout of one layer; its digest."""
-    config, layer = b'{"architecture":"amd64","os":"linux"}', image
-    manifest = build_manifest(
-        config=Descriptor.of(config, "application/vnd.oci.image.config.v1+json"),
-        layers=[Descriptor.of(layer, "application/vnd.oci.image.layer.v1.tar")],
-    )
-    writer = LayoutWriter(folder)
-    writer.add_blob(config)
-    writer.add_blob(layer)
-    writer.add_manifest(manifest)
-    writer.finish()
-    return manifest.digest
-
-
-def archived(layout: Path) -> Path:
-    """The same as an archive beside it."""
-    archive = layout.with_suffix(".tar")
-    with tarfile.open(archive, "w") as opened:
-        for path in sorted(layout.rglob("*")):
-            opened.add(path, arcname=f"./{path.relative_to(layout)}", recursive=False)
-    return archive
 
 
 def built_in(digest: Digest) -> Lie:
