@@ -92,12 +92,12 @@ def helm_push(lab: Lab, chart: Path, repository: str, *options: str) -> str:
     with TemporaryDirectory() as folder:
         subprocess.run(["helm", "package", chart, "-d", folder, *options], check=True, capture_output=True)
         (archive,) = Path(folder).glob("greeter-*.tgz")
-        done = lab.run(["helm", "push", "--plain-http", archive, f"oci://{repository}"], check=False, cwd=folder)
+        done = lab.run(["helm", "push", "--plain-http", archive, f"oci://{repository}"], check=False, cwd=Path(folder))
     assert done.returncode == 0, done.stderr
     return next(line.split()[-1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("Digest:"))
 
 
-def audit_in(lab: Lab, *words: object, folder: Path) -> tuple[int, str]:
+def audit_in(lab: Lab, *words: str | Path, folder: Path) -> tuple[int, str]:
     """`dhallmark audit`, where the lab's registry can be reached."""
     done = lab.run(
         [sys.executable, "-m", "dhallmark.cli.app", "audit", *words, "--plain-http"],
