@@ -18,6 +18,7 @@ from pathlib import Path
 import dagger
 import pytest
 from dagger import dag
+from tests.dagger.commits import commit
 
 from dhallmark.module import Dhallmark, Lab, Released
 
@@ -141,13 +142,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say that the committed lock wants a new one: no defect of what is tested, and nothing to keep silent about."""
     if config.stash.get(RELOCKED, False):
         terminalreporter.write_line("Debian has replaced packages of ci/image/lock.json: run `dhallmark image lock`")
-
-
-@pytest.fixture(scope="session")
-def auditor_engine() -> Iterator[Engine]:
-    """An auditor's, which never saw a release. Not one of those above: they belong to another process of tests."""
-    with fresh_engine("auditor") as engine:
-        yield engine
 
 
 @pytest.fixture(scope="session")
@@ -282,15 +276,6 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return folder
 
     return make
-
-
-def commit(folder: Path, message: str) -> None:
-    """Commit all of `folder`, as the same person at the same time every time."""
-    who = {"NAME": "A Person", "EMAIL": "a@example.test", "DATE": "2026-01-02T03:04:05Z"}
-    env = os.environ | {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
-    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", message]):
-        subprocess.run(["git", *words], cwd=folder, env=env, check=True)
 
 
 @pytest.fixture(scope="session")

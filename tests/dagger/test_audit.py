@@ -1,14 +1,16 @@
-"""Audits by the module: the recorded image rebuilds, also in an engine that never saw the release."""
+"""Audits by the module: the recorded image rebuilds, and the auditor's own compares.
+
+That engines which never saw a release do the same is tested in test_engines.py.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dagger import dag
+from tests.component.audit.images import write_image
 
 from dhallmark.module import Dhallmark, Lab, Released
 
@@ -40,35 +42,31 @@ async def test_the_recorded_image_rebuilds_and_the_auditors_own_compares(
     for audit in report["audits"]:
         assert audit["rebuild"]["image"].endswith(f"@{digest}")
         assert audit["rebuild"]["sealed"] is True
+        # Another user than the root that built it, on one processor.
+        assert (audit["rebuild"]["conditions"]["user"], audit["rebuild"]["conditions"]["cpus"]) == ("61184", "1")
         assert audit["rebuild"]["tools"] == audit["record"]["tools"]
         assert audit["rebuild"]["tools"]["helm"].startswith("v3.")
     assert {"audit.html", "audit.junit.xml", "audit.sarif"} <= set(await folder.entries())
 
 
-async def test_an_engine_with_an_empty_cache_rebuilds_the_deploy_tree_offline(
-    module: Dhallmark,
-    released: Released,
-    project: Path,
-    auditor_engine: object,
-    call: Callable[..., str],
-    tmp_path: Path,
+async def test_an_image_that_was_given_and_is_not_the_recorded_one_is_never_run(
+    module: Dhallmark, lab: Lab, released: Released, project: Path, tmp_path: Path
 ) -> None:
-    await module.image().export(str(tmp_path / "image"))
-    await released.results().export(str(tmp_path / "release"))
-    release = tmp_path / "release"
-    call(
-        "call",
-        f"--built-image={tmp_path / 'image'}",
-        "audit",
-        f"--tree={release / 'deploy'}",
-        f"--materials={release / 'build' / 'package'}",
-        f"--policy={project / 'policy.yaml'}",
-        f"--trusted-root={release / 'trusted_root.json'}",
-        "--require=equal",
-        "export",
-        f"--path={tmp_path / 'audit'}",
-        engine=auditor_engine,
+    one = json.loads(await released.digests())["artifacts"][0]
+    other = write_image(tmp_path / "image")
+    folder = await module.audit(
+        refs=[f"{one['repository']}@{one['digest']}"],
+        policy=dag.host().file(str(project / "policy.yaml")),
+        trusted_root=lab.trusted_root(),
+        images=dag.host().directory(str(tmp_path / "image")),
+        accept_any=True,
+        plain_http=True,
+        registry=lab.service(),
     )
-    report: dict[str, Any] = json.loads((tmp_path / "audit" / "audit.json").read_text())
-    # 14 charts and the umbrella of each of three environments.
-    assert report["counts"] == {"equal": 45, "equivalent": 0, "different": 0, "unknown": 0}
+    report = json.loads(await folder.file("audit.json").contents())
+    (audit,) = report["audits"]
+    verdict = audit["verdict"]
+    assert (audit["sameness"], verdict["outcome"], verdict["reason"]) == ("unknown", "indeterminate", "image.mismatch")
+    (check,) = [check for check in verdict["checks"] if check.get("reason") == "image.mismatch"]
+    assert other in check["evidence"]["found"]
+    assert check["evidence"]["expected"] == (await module.image().file("digest").contents()).strip()
