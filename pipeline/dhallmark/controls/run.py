@@ -21,8 +21,9 @@ from dhallmark.progress import Progress, Silent
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Outcome
 
-_WAITING: Final = 2
-"""More judgements at once than there are cores: behind a slow or silent registry they do nothing but wait."""
+_WAITING: Final = 6
+"""More judgements at once than there are cores: behind a slow or silent registry they do nothing but wait, and each
+waits for its own servers to start. With two more, a fifth of two cores' time was nobody's."""
 
 
 async def run_controls(
