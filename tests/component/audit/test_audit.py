@@ -386,7 +386,7 @@ def test_a_rebuild_has_surroundings_of_its_own(
             given.format("TZ"),
             'readlink /proc/$PPID/cwd | tr " " _',
             f'[ ! -e "{maker.root}" ] || echo leaked',
-            "[ ! -e /proc/1/root/work ] || echo up",
+            f'[ ! -e "/proc/1/root{maker.root}" ] || echo up',
         ]
     )
     tell = f'if [ "$1" = version ]; then {{ {look}; }} >/output/seen; fi'
