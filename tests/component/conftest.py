@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def lab() -> Iterator[Lab]:
     """A whole Sigstore and both kinds of registry, with a second authority `other`, shared by all tests of a session.
 
-    Tests use repositories of their own, and start a stopped service again. Not below pytest's own temporary folder:
-    the keys go when the session ends.
+    Tests use repositories of their own, and start a stopped service again. Who stops a registry has a lab apart, since
+    its content goes with it. Not below pytest's own temporary folder: the keys go when the session ends.
     """
     directory = Path(tempfile.mkdtemp(prefix="dhallmark-lab-"))
     packages = ROOT / "examples" / "packages"

@@ -6,7 +6,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 import dhallmark
 from dhallmark.cli.init import Platform, init
-from dhallmark.lab.session import Lab
+from dhallmark.lab.session import Lab, open_lab
 
 SOURCE = "https://github.com/acme/platform"
 WORKFLOW = "acme/platform/.github/workflows/release.yml@refs/heads/main"
@@ -98,11 +99,12 @@ MakeProject = Callable[..., Project]
 def make_project(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
     """Makes projects whose registry is the lab's, each with repositories of its own."""
 
-    def make(*, ci: Platform = Platform.GITHUB, source: str = SOURCE) -> Project:
+    def make(*, ci: Platform = Platform.GITHUB, source: str = SOURCE, apart: Lab | None = None) -> Project:
         folder = tmp_path_factory.mktemp("release") / "project"
         name = f"p{secrets.token_hex(6)}"
-        init(directory=folder, project=name, source=source, registry=lab.registry, ci=ci, plain_http=True)
-        project = Project(folder=folder, lab=lab)
+        used = apart or lab
+        init(directory=folder, project=name, source=source, registry=used.registry, ci=ci, plain_http=True)
+        project = Project(folder=folder, lab=used)
         project.git("init", "--quiet", "--initial-branch", "main")
         project.commit()
         return project
@@ -114,6 +116,19 @@ def make_project(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> MakeProj
 def project(make_project: MakeProject) -> Project:
     """A new project."""
     return make_project()
+
+
+@pytest.fixture(scope="module")
+def lab_apart() -> Iterator[Lab]:
+    """A lab of their own for tests that stop services: a registry forgets what others have pushed to it."""
+    with tempfile.TemporaryDirectory(prefix="dhallmark-lab-") as folder, open_lab(Path(folder) / "lab") as running:
+        yield running
+
+
+@pytest.fixture
+def project_apart(make_project: MakeProject, lab_apart: Lab) -> Project:
+    """A new project in that lab."""
+    return make_project(apart=lab_apart)
 
 
 @pytest.fixture(scope="module")

@@ -206,17 +206,17 @@ def test_without_a_token_nothing_is_done(project: Project) -> None:
     [("rekor", ExitCode.SIGNING), ("timestamp", ExitCode.SIGNING), ("registry", ExitCode.UNAVAILABLE)],
 )
 def test_a_service_that_is_away_leaves_no_tag_and_the_next_run_recovers(
-    project: Project, service: str, code: ExitCode
+    project_apart: Project, service: str, code: ExitCode
 ) -> None:
-    project.lab.stop_service(service)
+    project_apart.lab.stop_service(service)
     try:
-        error = error_of(project.release())
+        error = error_of(project_apart.release())
     finally:
-        project.lab.start_service(service)
+        project_apart.lab.start_service(service)
     assert error["exitCode"] == code
-    assert tags_of(project) == []
-    report_of(project.release())
-    assert len(tags_of(project)) == 6
+    assert tags_of(project_apart) == []
+    report_of(project_apart.release())
+    assert len(tags_of(project_apart)) == 6
 
 
 def test_the_token_is_left_nowhere(project: Project) -> None:
