@@ -17,7 +17,7 @@ from dhallmark.errors import FormatError
 MAX_DEPTH = 64
 MAX_BYTES = 64 * 1024 * 1024
 _MAX_INTEGER_DIGITS = 40
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """An escaped half of a character; the text itself is UTF-8, which has none."""
 
 
@@ -39,7 +39,7 @@ def parse(content: bytes, *, what: str = "JSON", max_bytes: int = MAX_BYTES) -> 
         raise FormatError(f"{what}: {error}") from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(value, what=what)
-    if "\\u" in text and _SURROGATE.search(text):
+    if _SURROGATE.search(content):
         _refuse_surrogates(value, what=what)
     return value
 
