@@ -147,6 +147,10 @@ def main() -> NoReturn:
     # A CI job that is cancelled gets SIGTERM: clean up as for Ctrl-C.
     signal.signal(signal.SIGTERM, _terminate)
     code = run(sys.argv[1:])
+    if code == ExitCode.INTERRUPTED:
+        # Where the signal came while an `exec` ran, such as one that makes a dataclass, CPython remembers it, and under
+        # `python -m` ends by the signal, whatever the code is. The next `exec` makes it forget.
+        exec("")  # noqa: S102 - nothing
     # All of it goes with the process: to look for cycles in it first takes a tenth of a short command's time.
     gc.freeze()
     sys.exit(code)
@@ -287,7 +291,8 @@ def _as_error(error: BaseException) -> Error:
     """Any exception as one of dhallmark's own."""
     if isinstance(error, Error):
         return error
-    if isinstance(error, KeyboardInterrupt):
+    # CPython makes a RuntimeError of what is raised while a class is made.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
         return StoppedError("stopped; what was begun is left whole or not at all")
     if isinstance(error, OSError) and error.errno in _OUTSIDE_ERRNOS:
         name = f"{error.filename}: " if error.filename else ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dhallmark.report.formats import Wanted
     from dhallmark.verify.basis import Basis
+    from dhallmark.verify.crew import Crew
     from dhallmark.verify.judged import Judged
     from dhallmark.verify.reference import Reference, Registries
     from dhallmark.verify.spool import Spool
@@ -241,7 +242,7 @@ class _Request:
     def judge_all(self, basis: Basis, spool: Spool, tell: Callable[[bytes], object]) -> None:
         """Put every verdict into `spool`, and tell each as a line."""
         from dhallmark.cli.output import progress
-        from dhallmark.verify.few import are_few, verify_few
+        from dhallmark.verify.few import are_few, files_are_many, verify_few
 
         listener = progress()
 
@@ -259,19 +260,23 @@ class _Request:
         else:
             import anyio
 
-            anyio.run(self._judge_many, basis, take)
+            from dhallmark.verify.crew import Crew
+
+            crew = Crew(basis, workers=self.jobs)
+            if files_are_many(self.targets):
+                crew.fork()  # now, while there is no event loop
+            anyio.run(self._judge_many, crew, take)
         listener.done(_WORK, summary=_count(spool))
 
-    async def _judge_many(self, basis: Basis, take: Callable[[Judged], object]) -> None:
+    async def _judge_many(self, crew: Crew, take: Callable[[Judged], object]) -> None:
         from dhallmark.cli.output import progress
         from dhallmark.verify.batch import verify_many
-        from dhallmark.verify.crew import Crew
 
         listener = progress()
         async with AsyncExitStack() as stack:
             if self.registries is not None:
                 await stack.enter_async_context(self.registries)
-            crew = await stack.enter_async_context(Crew(basis, workers=self.jobs))
+            await stack.enter_async_context(crew)
             listener.start(_WORK)
             async for judged in verify_many(self.targets, crew, found=lambda count: listener.expect(_WORK, by=count)):
                 take(judged)

@@ -1,8 +1,9 @@
 """Who gives many verdicts: this process while they are few, one process for each processor once they are many.
 
-A process takes some tenths of a second to start, in which this one gives hundreds of verdicts. Each process reads the
-policy and the trust root once. One that dies (killed, out of memory) takes the verdicts that it was to give with it:
-they become `indeterminate(check.lost)`, and another takes its place.
+A process takes some tenths of a second to start, in which this one gives hundreds of verdicts; a copy of this one takes
+next to none, and can be made only before there is an event loop (`Crew.fork`). Each process reads the policy and the
+trust root once. One that dies (killed, out of memory) takes the verdicts that it was to give with it: they become
+`indeterminate(check.lost)`, and another takes its place.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Final, Protocol, Self
 import anyio
 import anyio.abc
 import anyio.to_thread
+from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from dhallmark.config.policy import Format
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.basis import Basis, Item, subject_of, verdicts_on
+from dhallmark.verify.forked import Copy, can_fork, fork
 from dhallmark.verify.judge import Evidence, Judge
 from dhallmark.verify.judged import Judged
 from dhallmark.verify.worker import LENGTH_BYTES, frame
@@ -67,10 +70,27 @@ class Crew:
         """Processes that run, are being started, or will be replaced."""
         self._running: dict[int, _Process] = {}
         self._free: deque[_Executor] = deque([self._here])
+        self._copies: list[Copy] = []
         self._changed = anyio.Condition()
+
+    def fork(self) -> None:
+        """Make the processes now, as copies of this one, where that is possible (`can_fork`); else do nothing.
+
+        To be called before there is an event loop, by who knows that there is enough to do: it takes some milliseconds.
+        """
+        if not can_fork():
+            return
+        for _ in range(self.workers):
+            try:
+                self._copies.append(fork(self._here.judge))
+            except OSError:  # no memory, or too many processes: who is there goes on
+                break
 
     async def __aenter__(self) -> Self:
         self.group = await anyio.create_task_group().__aenter__()
+        self._employed = len(self._copies)
+        for copy in self._copies:
+            self.group.start_soon(self._employ, copy)
         return self
 
     async def __aexit__(
@@ -117,7 +137,7 @@ class Crew:
         """Say that `more` items are coming; processes are started once that pays."""
         before = self._seen
         self._seen += more
-        if before <= self._pays < self._seen:
+        if before <= self._pays < self._seen and not self._copies:
             self._employed = self.workers
             for _ in range(self.workers):
                 self.group.start_soon(self._employ)
@@ -139,11 +159,12 @@ class Crew:
                 self._free.append(executor)
                 self._changed.notify()
 
-    async def _employ(self) -> None:
-        """Run one process, and another in its place should it die."""
+    async def _employ(self, copy: Copy | None = None) -> None:
+        """Run one process, by default a new one, and another in its place should it die."""
         try:
             while self._lost <= _MAX_LOST:
-                async with _process(self._basis) as process:
+                async with _process(self._basis) if copy is None else _forked(copy) as process:
+                    copy = None
                     self._here.usable = False
                     self._running[process.process.pid] = process
                     try:
@@ -196,7 +217,7 @@ class _Request:
 class _Process:
     """A process that gives verdicts, and what it was asked and has not answered."""
 
-    process: anyio.abc.Process
+    process: anyio.abc.Process | Copy
     requests: anyio.abc.ByteSendStream
     answers: BufferedByteReceiveStream
     usable: bool = True
@@ -277,6 +298,18 @@ async def _process(basis: Basis) -> AsyncIterator[_Process]:
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+
+
+@asynccontextmanager
+async def _forked(copy: Copy) -> AsyncIterator[_Process]:
+    """As `_process`, for one that is there."""
+    try:
+        async with await UNIXSocketStream.from_socket(copy.end) as stream:
+            yield _Process(copy, stream, BufferedByteReceiveStream(stream))
+    finally:
+        with anyio.CancelScope(shield=True):
+            copy.kill()
+            await copy.aclose()
 
 
 def _lost(item: Item, detail: str) -> Verdict:

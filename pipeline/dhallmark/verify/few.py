@@ -10,7 +10,7 @@ from dhallmark.verify.basis import TreeTarget, verdicts_on
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.judged import Judged
-from dhallmark.verify.target import ListTarget, Target, name_of
+from dhallmark.verify.target import FolderTarget, LayoutTarget, ListTarget, ReferenceTarget, Target, name_of
 
 FEW: Final = 100
 """Items up to which nothing is gained by doing several at once."""
@@ -19,8 +19,20 @@ Simple = FileTarget | TreeTarget | ListTarget
 
 def are_few(targets: Sequence[Target]) -> TypeGuard[Sequence[Simple]]:
     """True where `verify_few` will do: files, lists of files and deploy trees, and not many."""
-    count = sum(target.count if isinstance(target, ListTarget) else 1 for target in targets)
-    return count <= FEW and all(isinstance(target, FileTarget | TreeTarget | ListTarget) for target in targets)
+    return _known(targets) <= FEW and all(
+        isinstance(target, FileTarget | TreeTarget | ListTarget) for target in targets
+    )
+
+
+def files_are_many(targets: Sequence[Target]) -> bool:
+    """True where files that are on this machine are more than few, or may be: then it pays to have processes ready."""
+    here = [target for target in targets if not isinstance(target, ReferenceTarget | LayoutTarget)]
+    return _known(here) > FEW or any(isinstance(target, FolderTarget) for target in here)
+
+
+def _known(targets: Iterable[Target]) -> int:
+    """How many items they are, as far as that is known without looking."""
+    return sum(target.count if isinstance(target, ListTarget) else 1 for target in targets)
 
 
 def verify_few(targets: Iterable[Simple], judge: Judge) -> Iterator[Judged]:

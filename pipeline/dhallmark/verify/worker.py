@@ -43,10 +43,14 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     if not isinstance(basis, Basis):
         return
     judge = basis.judge()
-    gc.collect()
+    _answer(answers, None)
+    answer_all(requests, answers, judge)
+
+
+def answer_all(requests: BinaryIO, answers: BinaryIO, judge: Judge) -> None:
+    """Answer every frame of numbered items."""
     gc.freeze()
     gc.set_threshold(_GENERATION)
-    _answer(answers, None)
     while (items := _read(requests)) is not None:
         _answer(answers, judge_all(items, judge))
 

@@ -193,7 +193,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert err.getvalue() == ""
 
 
-def _spawn(*words: str, code: str = "", sigint: str = "default") -> subprocess.Popen[str]:
+def _spawn(*words: str, code: str = "", module: str = "dhallmark", sigint: str = "default") -> subprocess.Popen[str]:
     """Start a command. Whether SIGINT is ignored would otherwise depend on who runs the tests, and how."""
     pipeline = Path(application.__file__).parents[2]
     return subprocess.Popen(
@@ -201,8 +201,7 @@ def _spawn(*words: str, code: str = "", sigint: str = "default") -> subprocess.P
             "env",
             f"--{sigint}-signal=INT",
             sys.executable,
-            "-c",
-            code or "from dhallmark.cli.app import main; main()",
+            *(["-c", code] if code else ["-m", module]),
             *words,
         ],
         env={**os.environ, "PYTHONPATH": str(pipeline)},
@@ -217,20 +216,35 @@ def _spawn(*words: str, code: str = "", sigint: str = "default") -> subprocess.P
     # A shell that is no terminal's starts what it puts in the background with SIGINT ignored.
     [(signal.SIGINT, "default"), (signal.SIGTERM, "default"), (signal.SIGTERM, "ignore")],
 )
-def test_a_signal_ends_a_command_with_130(number: signal.Signals, sigint: str) -> None:
-    code = """
+@pytest.mark.parametrize(
+    "within",
+    [
+        "time.sleep(60)",
+        "exec('time.sleep(60)')",  # as when a dataclass is made, which CPython remembers
+        "type('Made', (), {'field': Slow()})",  # a class, which makes another error of it
+    ],
+)
+def test_a_signal_ends_a_command_with_130(
+    number: signal.Signals, sigint: str, within: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"""
 import sys, types, time
 from dhallmark.cli import app
+class Slow:
+    def __set_name__(self, *_):
+        time.sleep(60)
 def wait():
     print("ready", flush=True)
-    time.sleep(60)
+    {within}
 sys.modules["waiting"] = module = types.ModuleType("waiting")
 module.wait = wait
 app.COMMANDS = (app.Command("wait", "waiting:wait", "Begin", "Wait."),)
-app._FAMILIES = {}
+app._FAMILIES = {{}}
 app.main()
 """
-    with _spawn("wait", code=code, sigint=sigint) as process:
+    (tmp_path / "stopped.py").write_text(program)
+    monkeypatch.chdir(tmp_path)
+    with _spawn("wait", module="stopped", sigint=sigint) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)

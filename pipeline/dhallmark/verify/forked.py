@@ -1,0 +1,103 @@
+"""A process that gives verdicts as a copy of this one: it has loaded what this one has, so that it is ready at once.
+
+`python -m dhallmark.verify.worker` loads the same again for some tenths of a second, in which a processor gives
+hundreds of verdicts. A copy has but the thread that made it: what another thread held then, a lock say, nobody would
+ever let go. So it is made only of a process with one thread, and that has no event loop yet.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import anyio
+
+from dhallmark.verify.judge import Judge
+from dhallmark.verify.worker import answer_all
+
+_THREADS: Final = Path("/proc/self/task")
+_HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
+"""Signals that raise something where they find a program."""
+_FIRST: Final = 3
+"""The first file descriptor after the standard ones."""
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """A process that was forked off, with what a crew asks of an `anyio.abc.Process`."""
+
+    pid: int
+    end: socket.socket
+    """Requests go there, and answers come from there."""
+    _handle: int
+    """Its pidfd: a number that no other process gets once this one is gone."""
+    returncode: int | None = None
+    """None until it was waited for; negative where a signal ended it."""
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        if self.returncode is None:
+            await anyio.wait_readable(self._handle)
+            _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it has ended: there is nothing to wait for
+            self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    async def aclose(self) -> None:
+        """Wait for it, and let go of what leads to it."""
+        await self.wait()
+        os.close(self._handle)
+
+
+def can_fork() -> bool:
+    """Whether a copy of this process works: on Linux, as long as it has one thread."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        return len(list(_THREADS.iterdir())) == 1
+    except OSError:
+        return False
+
+
+def fork(judge: Judge) -> Copy:
+    """A copy of this process that answers requests until its `end` is closed. Raises OSError. See `can_fork`."""
+    ours, theirs = socket.socketpair()
+    # A signal that came before the copy minds none would end what the original is in the middle of, in the copy.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        pid = os.fork()
+        if not pid:
+            _serve(theirs.fileno(), judge)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+    return Copy(pid, ours, os.pidfd_open(pid))
+
+
+def _serve(end: int, judge: Judge) -> NoReturn:
+    """Never returns to what the copy was in the middle of, nor runs what is meant for the end of the original."""
+    try:
+        # Ctrl-C goes to all processes of a terminal; the original decides, and closes its end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        end = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST)  # of a process that was started without a standard input
+        for standard in range(_FIRST):
+            os.dup2(nothing, standard)
+        # Other copies' ends among them: held open here, they would not learn that the original is gone.
+        os.closerange(_FIRST, end)
+        os.closerange(end + 1, os.sysconf("SC_OPEN_MAX"))
+        with os.fdopen(os.dup(end), "rb") as requests, os.fdopen(end, "wb") as answers:
+            answer_all(requests, answers, judge)
+    finally:
+        os._exit(0)

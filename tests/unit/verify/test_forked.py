@@ -1,0 +1,126 @@
+"""Processes that are copies: they give the same verdicts, are replaced, and never outlive the original."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dhallmark.verify.basis import verdict_on
+from dhallmark.verify.files import FileTarget
+
+if TYPE_CHECKING:
+    from tests.unit.verify.conftest import SignedFiles
+
+PROGRAM = Path(__file__).with_name("forking.py")
+TOGETHER = 150
+
+
+@pytest.fixture
+def items(signed_files: SignedFiles) -> list[FileTarget]:
+    """Some files, one of which is signed as another."""
+    paths = [signed_files.add("good"), signed_files.add("bad", about=b"other")]
+    targets = [FileTarget(subject=path.name, artifact=str(path), bundles=(f"{path}.sigstore.json",)) for path in paths]
+    return [targets[number % 10 == 9] for number in range(TOGETHER)]
+
+
+@pytest.fixture
+def given(signed_files: SignedFiles, items: list[FileTarget], tmp_path: Path) -> Path:
+    file = tmp_path / "given.pickle"
+    file.write_bytes(pickle.dumps((signed_files.basis, items)))
+    return file
+
+
+def command(mode: str, given: Path) -> list[str]:
+    return [sys.executable, str(PROGRAM), mode, str(given)]
+
+
+def run(mode: str, given: Path) -> dict[str, Any]:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        command(mode, given),
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    body: dict[str, Any] = json.loads(done.stdout)
+    return body
+
+
+@pytest.mark.parametrize("mode", ["judge", "thread"])
+def test_copies_give_the_verdicts_that_this_process_gives(
+    signed_files: SignedFiles, items: list[FileTarget], given: Path, mode: str
+) -> None:
+    """A process with a second thread is not copied: what that held would be held for ever."""
+    judge = signed_files.basis.judge()
+    expected = [verdict_on(item, judge).to_line() for item in items]
+    found = run(mode, given)
+    assert found["possible"] == (mode == "judge")
+    assert len(found["forked"]) == (2 if mode == "judge" else 0)
+    assert found["copies"] == sorted(found["forked"])
+    assert found["lines"] == found["again"] == expected
+    assert found["left"] == []
+
+
+def test_a_copy_that_is_killed_is_replaced(given: Path) -> None:
+    found = run("kill", given)
+    assert len(found["copies"]) == 2
+    assert found["lines"] == found["again"]
+    assert not set(found["now"]) & set(found["copies"])
+    assert found["left"] == []
+
+
+def test_a_process_without_standard_streams_has_copies_that_work(given: Path, tmp_path: Path) -> None:
+    """Their ends of the line to the original are file descriptors that others take for standard input and output."""
+    output = tmp_path / "output"
+    script = f'exec "$@" <&- >{output} 2>&-'
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    subprocess.run(
+        ["sh", "-c", script, "sh", *command("judge", given)],
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=120,
+        check=True,
+    )
+    found = json.loads(output.read_text())
+    assert len(found["forked"]) == 2
+    assert len(found["lines"]) == TOGETHER
+    assert found["left"] == []
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie whose parent is not its own."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_copies_end_when_the_original_does(given: Path, number: signal.Signals) -> None:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", *command("wait", given)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        copies: list[int] = json.loads(process.stdout.readline())["forked"]
+        assert len(copies) == 2
+        process.send_signal(number)
+        process.wait(60)
+    deadline = time.monotonic() + 30
+    while not all(ended(pid) for pid in copies):
+        assert time.monotonic() < deadline, copies
+        time.sleep(0.02)
