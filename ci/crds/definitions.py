@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Prints the CustomResourceDefinitions of one version of Flux, for the API server that manifests are proved against.
 
-    ci/crds/definitions.py 2.9 CONTROLLER=VERSION=FILE… > pipeline/dhallmark/prove/crds-2.9.json
+    ci/crds/definitions.py 2.9 CONTROLLER=VERSION=FILE… > pipeline/dhallmark/kubernetes/crds-2.9.json
 
 A file is one of the controller's own, `config/crd/bases/*.yaml` of its module, or its manifests with all else in them.
-What is for people only is left out: the schemas' descriptions. Read by `dhallmark.prove.crds`.
+What is for people only is left out: the schemas' descriptions. Read by `dhallmark.kubernetes.crds`.
 """
 
 from __future__ import annotations

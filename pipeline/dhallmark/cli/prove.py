@@ -181,7 +181,7 @@ def _programs(choices: Sequence[str]) -> dict[Flux, str]:
 
 def _controller(program: Path, version: str) -> Controller:
     """The controller, and what of it is not what is released: the program itself tells."""
-    from dhallmark.prove.buildinfo import read_build_info
+    from dhallmark.kubernetes.buildinfo import read_build_info
     from dhallmark.prove.prove import Controller, find_controller
 
     path = find_controller(str(program))

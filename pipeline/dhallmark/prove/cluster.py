@@ -22,9 +22,9 @@ import anyio.to_thread
 import dhallmark
 from dhallmark.errors import ToolError, UnavailableError
 from dhallmark.gitops.lint.fields import Flux
+from dhallmark.kubernetes.crds import definitions_of
+from dhallmark.kubernetes.servers import API_SERVER, ETCD, find_server
 from dhallmark.lab.namespace import isolated
-from dhallmark.prove.crds import definitions_of
-from dhallmark.prove.servers import API_SERVER, ETCD, find_server
 
 Json = dict[str, Any]
 _GRACE_SECONDS: Final = 20.0

@@ -21,9 +21,9 @@ from dhallmark.controls.layout import Layout
 from dhallmark.controls.registry import TAG, false_blobs, fill, link_blobs, start_registry
 from dhallmark.digest import Digest
 from dhallmark.errors import ToolError
-from dhallmark.prove.api import Api
-from dhallmark.prove.apply import create, make_namespace
-from dhallmark.prove.source_controller import await_end, running_source_controller
+from dhallmark.kubernetes.api import Api
+from dhallmark.kubernetes.apply import create, make_namespace
+from dhallmark.kubernetes.source_controller import await_end, running_source_controller
 
 Json = dict[str, Any]
 FROM_ELSEWHERE: Final = ("secretRef", "certSecretRef", "proxySecretRef", "serviceAccountName", "provider", "suspend")

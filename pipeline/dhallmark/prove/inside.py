@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from dhallmark.errors import Error, ExitCode
+from dhallmark.kubernetes import apply
+from dhallmark.kubernetes.servers import Access, running_api_server
 from dhallmark.lab.namespace import raise_loopback
-from dhallmark.prove import apply
 from dhallmark.prove.controller import reconcile_all
-from dhallmark.prove.servers import Access, running_api_server
 from dhallmark.verdict import Check
 
 Json = dict[str, Any]

@@ -35,14 +35,14 @@ from dhallmark.controls.run import run_controls
 from dhallmark.digest import Digest
 from dhallmark.errors import Error, RegistryError, UnavailableError, UsageError, VerdictError
 from dhallmark.gitops.lint.fields import Flux
+from dhallmark.kubernetes.crds import definitions_of
+from dhallmark.kubernetes.source_controller import PROGRAM
 from dhallmark.oci.client import Registry
 from dhallmark.oci.descriptor import split_repository
 from dhallmark.progress import Progress, Silent
 from dhallmark.prove import conditions
 from dhallmark.prove.cluster import IsolationError, ask
-from dhallmark.prove.crds import definitions_of
 from dhallmark.prove.manifests import Manifest, Manifests
-from dhallmark.prove.source_controller import PROGRAM
 from dhallmark.prove.sources import (
     Source,
     beside,

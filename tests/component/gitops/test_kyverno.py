@@ -23,7 +23,7 @@ from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.write.kyverno import trust_by_mirror
 from dhallmark.gitops.write.model import Trust, checks_of
 from dhallmark.gitops.write.write import plan_consumers
-from dhallmark.prove.crds import definitions_of
+from dhallmark.kubernetes.crds import definitions_of
 
 pytestmark = pytest.mark.component
 

@@ -16,8 +16,8 @@ import pytest
 
 from dhallmark.errors import ToolError
 from dhallmark.gitops.lint.fields import Flux
+from dhallmark.kubernetes.servers import API_SERVER, ETCD, find_server
 from dhallmark.prove.cluster import ask
-from dhallmark.prove.servers import API_SERVER, ETCD, find_server
 from dhallmark.reasons import Reason
 
 pytestmark = pytest.mark.component

@@ -26,10 +26,10 @@ from dhallmark.controls.registry import fill, link_blobs, start_registry
 from dhallmark.digest import Digest
 from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.status.kubeconfig import Kubeconfig
+from dhallmark.kubernetes.api import Api
+from dhallmark.kubernetes.servers import running
 from dhallmark.lab.namespace import call_inside, entering
-from dhallmark.prove.api import Api
 from dhallmark.prove.cluster import Cluster, open_cluster
-from dhallmark.prove.servers import running
 from dhallmark.reasons import Reason
 
 pytestmark = pytest.mark.component

@@ -26,12 +26,12 @@ from dhallmark.controls.consumers.program import TIMEOUT, find_program
 from dhallmark.controls.consumers.source_controller_answers import read_conditions
 from dhallmark.errors import Error, ToolError
 from dhallmark.gitops.lint.fields import Flux
-from dhallmark.prove import apply
-from dhallmark.prove.api import ApiError
-from dhallmark.prove.buildinfo import read_build_info
-from dhallmark.prove.crds import definitions_of
-from dhallmark.prove.servers import Access, running_api_server
-from dhallmark.prove.source_controller import PROGRAM, await_end, running_source_controller
+from dhallmark.kubernetes import apply
+from dhallmark.kubernetes.api import ApiError
+from dhallmark.kubernetes.buildinfo import read_build_info
+from dhallmark.kubernetes.crds import definitions_of
+from dhallmark.kubernetes.servers import Access, running_api_server
+from dhallmark.kubernetes.source_controller import PROGRAM, await_end, running_source_controller
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
 

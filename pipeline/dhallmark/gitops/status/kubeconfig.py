@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from dhallmark.config import strictyaml
 from dhallmark.errors import ConfigError, InputError, Location, UsageError
 from dhallmark.files import read_regular
-from dhallmark.prove.api import Api
+from dhallmark.kubernetes.api import Api
 
 _MAX_FILE: Final = 1024 * 1024
 _PROGRAMS: Final = {

@@ -25,8 +25,8 @@ from dhallmark.controls.consumers.flux_messages import reason_of
 from dhallmark.errors import FormatError
 from dhallmark.gitops.lint import model
 from dhallmark.gitops.lint.sources import repository_of
-from dhallmark.prove.api import Api, ApiError, Type
-from dhallmark.prove.apply import differences, is_native
+from dhallmark.kubernetes.api import Api, ApiError, Type
+from dhallmark.kubernetes.apply import differences, is_native
 from dhallmark.prove.conditions import READY, VERIFIED, condition, digest_of
 from dhallmark.prove.manifests import Manifest, Manifests
 from dhallmark.prove.sources import TRUSTED_ROOT, Source, find_sources

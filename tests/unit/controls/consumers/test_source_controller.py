@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.unit.prove.test_buildinfo import END, START, TEXT
+from tests.unit.kubernetes.test_buildinfo import END, START, TEXT
 
 from dhallmark.config.policy import Policy
 from dhallmark.consumer import Resident, Target, at_work

@@ -17,7 +17,7 @@ from dhallmark.errors import InputError
 from dhallmark.gitops.lint.fields import Flux
 from dhallmark.gitops.lint.lint import lint
 from dhallmark.gitops.write.write import plan_consumers
-from dhallmark.prove.crds import definitions_of
+from dhallmark.kubernetes.crds import definitions_of
 
 ALL = [one.value for one in Follower]
 PUBLIC = json.dumps({**json.loads(ROOT), "certificateAuthorities": [{"uri": "https://fulcio.sigstore.dev"}]})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dhallmark.errors import FormatError
-from dhallmark.prove.buildinfo import Module, read_build_info
+from dhallmark.kubernetes.buildinfo import Module, read_build_info
 
 START, END = bytes.fromhex("3077af0c9274080241e1c107e6d618e6"), bytes.fromhex("f932433186182072008242104116d8f2")
 TEXT = b"""\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dhallmark.prove.apply import _refused, differences, is_native
+from dhallmark.kubernetes.apply import _refused, differences, is_native
 from dhallmark.reasons import Reason
 
 WANTED = {"spec": {"url": "oci://x", "verify": {"provider": "cosign", "list": [{"a": 1}, {"b": True}]}}}

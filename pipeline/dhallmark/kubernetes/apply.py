@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dhallmark.errors import UnavailableError
-from dhallmark.prove.api import Api, ApiError, Type
+from dhallmark.kubernetes.api import Api, ApiError, Type
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check
 

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dhallmark.errors import ToolError, UnavailableError
 from dhallmark.files import write_new
+from dhallmark.kubernetes.api import Api
 from dhallmark.lab.state import tail
-from dhallmark.prove.api import Api
 
 API_SERVER, ETCD = "kube-apiserver", "etcd"
 _ASSETS: Final = "KUBEBUILDER_ASSETS"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dhallmark.errors import ToolError
+from dhallmark.kubernetes.api import Api
+from dhallmark.kubernetes.servers import running
 from dhallmark.lab.state import tail
-from dhallmark.prove.api import Api
-from dhallmark.prove.servers import running
 
 Json = dict[str, Any]
 PROGRAM: Final = "source-controller"

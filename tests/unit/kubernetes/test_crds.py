@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dhallmark.gitops.lint.fields import Flux
-from dhallmark.prove.crds import definitions_of
+from dhallmark.kubernetes.crds import definitions_of
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "ci" / "crds" / "definitions.py"

@@ -29,5 +29,5 @@ class Definitions:
 @cache
 def definitions_of(flux: Flux) -> Definitions:
     """The definitions of a version of Flux."""
-    body = json.loads(files("dhallmark.prove").joinpath(f"crds-{flux.value}.json").read_bytes())
+    body = json.loads(files("dhallmark.kubernetes").joinpath(f"crds-{flux.value}.json").read_bytes())
     return Definitions(flux=flux, controllers=body["controllers"], objects=body["definitions"])
