@@ -139,13 +139,17 @@ def _status(chain: Toolchain, options: argparse.Namespace) -> int:
     if options.output == "json":
         print(render_json(status))
         return 0
-    print(f"cache     {status['cache']}")
-    for name, part in status["parts"].items():
-        print(f"{name:18}{'installed' if part['installed'] else 'missing'}")
     registry = status["registry"]
-    print(f"{'registry':18}{'running' if registry['running'] else 'stopped'} ({registry['address']})")
-    for name, engine in status["engines"].items():
-        print(f"{'engine ' + name:18}{'running' if engine['running'] else 'stopped'} ({engine['runner_host']})")
+    rows = [("cache", status["cache"])]
+    rows += [(name, "installed" if part["installed"] else "missing") for name, part in status["parts"].items()]
+    rows.append(("registry", f"{'running' if registry['running'] else 'stopped'} ({registry['address']})"))
+    rows += [
+        (f"engine {name}", f"{'running' if engine['running'] else 'stopped'} ({engine['runner_host']})")
+        for name, engine in status["engines"].items()
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, state in rows:
+        print(f"{name:{width}}  {state}")
     return 0
 
 
