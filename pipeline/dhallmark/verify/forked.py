@@ -7,6 +7,7 @@ ever let go. So it is made only of a process with one thread, and that has no ev
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -22,6 +23,7 @@ from dhallmark.verify.judge import Judge
 from dhallmark.verify.worker import answer_all
 
 _THREADS: Final = Path("/proc/self/task")
+_DESCRIPTORS: Final = "/proc/self/fd"
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 """Signals that raise something where they find a program."""
 _FIRST: Final = 3
@@ -95,8 +97,10 @@ def _serve(end: int, judge: Judge) -> NoReturn:
         for standard in range(_FIRST):
             os.dup2(nothing, standard)
         # Other copies' ends among them: held open here, they would not learn that the original is gone.
-        os.closerange(_FIRST, end)
-        os.closerange(end + 1, os.sysconf("SC_OPEN_MAX"))
+        for descriptor in [int(name) for name in os.listdir(_DESCRIPTORS)]:  # noqa: PTH208 - numbers, not paths
+            if descriptor >= _FIRST and descriptor != end:
+                with contextlib.suppress(OSError):  # the one that this list was read by
+                    os.close(descriptor)
         with os.fdopen(os.dup(end), "rb") as requests, os.fdopen(end, "wb") as answers:
             answer_all(requests, answers, judge)
     finally:
