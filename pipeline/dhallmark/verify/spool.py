@@ -27,6 +27,8 @@ class Spool:
         self._sizes = array("Q")
         self._accepted = bytearray()
         self._end = 0
+        self._at_end = True
+        """Where the file stands: to seek in vain would write its buffer out for each verdict."""
         self.outcomes: Counter[Outcome] = Counter()
         self.reasons: Counter[Reason] = Counter()
         """How often each was the reason of a verdict."""
@@ -41,8 +43,11 @@ class Spool:
             self._starts.append(_NOT_THERE)
             self._sizes.append(0)
             self._accepted.append(0)
-        self._file.seek(self._end)
+        if not self._at_end:
+            self._file.seek(self._end)
+        self._at_end = False
         self._file.write(judged.line)
+        self._at_end = True
         self._starts[judged.number] = self._end
         self._sizes[judged.number] = len(judged.line)
         self._accepted[judged.number] = judged.outcome is Outcome.ACCEPTED
@@ -69,6 +74,7 @@ class Spool:
         return (number for number, start in enumerate(self._starts) if start != _NOT_THERE)
 
     def _line(self, number: int) -> bytes:
+        self._at_end = False
         self._file.seek(self._starts[number])
         return self._file.read(self._sizes[number])
 

@@ -44,6 +44,13 @@ def test_verdicts_come_back_in_the_order_of_their_targets(order: list[int], reas
         spool.close()
 
 
+def test_what_is_read_between_verdicts_does_not_move_where_the_next_one_goes(spool: Spool) -> None:
+    for number in range(4):
+        spool.add(Judged.of(number, verdict(number)))
+        assert next(iter(spool)) == verdict(0)
+    assert list(spool) == [verdict(number) for number in range(4)]
+
+
 def test_nothing_is_no_success(spool: Spool) -> None:
     assert (len(spool), spool.outcome, spool.exit_code) == (0, Outcome.INDETERMINATE, ExitCode.INDETERMINATE)
     assert list(spool.lines()) == []
