@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = (sys.executable, str(ROOT / "ci" / "toolchain"))
 TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
 REGISTRY = "lab.dhallmark.test:5000"
-NOT_STARTED = (
-    "unable to start container process: waiting for init preliminary setup",
-    "runc delete container.*container does not exist",
+NOT_STARTED = re.compile(
+    "unable to start container process: waiting for init preliminary setup"
+    "|runc delete container.*container does not exist"
 )
 """What runc, and the engine that called it, say where a container died before it ran anything: seen once in many
 thousands, and no result of ours."""
@@ -41,9 +42,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A test whose container did not start is run once more, and the summary says so; any other failure stands."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[*NOT_STARTED]))
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["ContainerNotStartedError"]))
             released = "released" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("released" if released else "apart"))
+
+
+class ContainerNotStartedError(Exception):
+    """A container died before it ran anything."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    with telling_not_started():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    with telling_not_started():
+        return (yield)
+
+
+@contextmanager
+def telling_not_started() -> Iterator[None]:
+    """Raise ContainerNotStartedError in place of what says so, in a group of exceptions or by itself."""
+    try:
+        yield
+    except Exception as error:
+        said = next((text for text in map(str, leaves(error)) if NOT_STARTED.search(text)), None)
+        if said is None:
+            raise
+        raise ContainerNotStartedError(said) from error
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, or the one that it is."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from leaves(part)
+    else:
+        yield error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

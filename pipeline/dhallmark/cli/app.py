@@ -291,7 +291,7 @@ def _as_error(error: BaseException) -> Error:
     """Any exception as one of dhallmark's own."""
     if isinstance(error, Error):
         return error
-    # CPython makes a RuntimeError of what is raised while a class is made.
+    # CPython up to 3.11 makes a RuntimeError of what `__set_name__` raises, as while a class is made.
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
         return StoppedError("stopped; what was begun is left whole or not at all")
     if isinstance(error, OSError) and error.errno in _OUTSIDE_ERRNOS:

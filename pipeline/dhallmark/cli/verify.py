@@ -263,9 +263,12 @@ class _Request:
             from dhallmark.verify.crew import Crew
 
             crew = Crew(basis, workers=self.jobs)
-            if files_are_many(self.targets):
-                crew.fork()  # now, while there is no event loop
-            anyio.run(self._judge_many, crew, take)
+            try:
+                if files_are_many(self.targets):
+                    crew.fork()  # now, while there is no event loop
+                anyio.run(self._judge_many, crew, take)
+            finally:
+                crew.discard()
         listener.done(_WORK, summary=_count(spool))
 
     async def _judge_many(self, crew: Crew, take: Callable[[Judged], object]) -> None:
@@ -274,9 +277,9 @@ class _Request:
 
         listener = progress()
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(crew)
             if self.registries is not None:
                 await stack.enter_async_context(self.registries)
-            await stack.enter_async_context(crew)
             listener.start(_WORK)
             async for judged in verify_many(self.targets, crew, found=lambda count: listener.expect(_WORK, by=count)):
                 take(judged)

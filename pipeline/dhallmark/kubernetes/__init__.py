@@ -6,6 +6,6 @@
     source_controller.py  Flux's source-controller beside them
     api.py                a client, as small as what is asked
     apply.py              manifests applied strictly, and what was stored of them
-    crds.py               the definitions that Flux's controllers bring
+    crds.py, crds-*.json  the definitions that Flux's controllers bring
     buildinfo.py          what a Go program, such as a controller, was built from
 """

@@ -12,14 +12,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dhallmark.gitops.lint.fields import Flux
-
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
     """What one version of Flux defines."""
 
-    flux: Flux
+    flux: str
+    """Its minor version, such as 2.9."""
     controllers: Mapping[str, str]
     """The version of each controller that the definitions are of."""
     objects: Sequence[Mapping[str, Any]]
@@ -27,7 +26,7 @@ class Definitions:
 
 
 @cache
-def definitions_of(flux: Flux) -> Definitions:
-    """The definitions of a version of Flux."""
-    body = json.loads(files("dhallmark.kubernetes").joinpath(f"crds-{flux.value}.json").read_bytes())
+def definitions_of(flux: str) -> Definitions:
+    """The definitions of a minor version of Flux, such as 2.9. Raises FileNotFoundError for one that is not pinned."""
+    body = json.loads(files("dhallmark.kubernetes").joinpath(f"crds-{flux}.json").read_bytes())
     return Definitions(flux=flux, controllers=body["controllers"], objects=body["definitions"])

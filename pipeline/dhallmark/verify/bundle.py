@@ -23,10 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from dhallmark.digest import Digest
@@ -73,21 +71,15 @@ class BundleResult:
     """What the envelope holds: the statement's bytes, or those of a layout. None for a message signature, too."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Signer:
     """Whose key the signature must be by."""
 
     key: Key
-    certificate: Certificate | None
+    logged: bytes
+    """How a log names the signer: certificate or public key, as DER."""
     managed: ManagedKey | None
-    """The one or the other."""
-
-    @cached_property
-    def logged(self) -> bytes:
-        """How a log names the signer: certificate or public key, as DER."""
-        if self.certificate is not None:
-            return self.certificate.public_bytes(Encoding.DER)
-        return self.managed.der if self.managed is not None else b""
+    """None where it is a certificate's."""
 
 
 def verify_bundle(
@@ -170,7 +162,7 @@ class _Verification:
                 content=bundle.content,
                 message=signed,
                 verifier=signer.logged,
-                certified=signer.certificate is not None,
+                certified=signer.managed is None,
             )
         for entry, its_log in known:
             yield from self._verify_entry(entry, its_log, about)
@@ -285,7 +277,7 @@ def _require_kind(bundle: ParsedBundle, demands: Demands) -> None:
 def _find_signer(bundle: ParsedBundle, managed_keys: Sequence[ManagedKey]) -> _Signer:
     with border(Reason.FORMAT_UNSUPPORTED, "key"):
         if bundle.certificate is not None:
-            return _Signer(key=Key.of(bundle.certificate.public_key()), certificate=bundle.certificate, managed=None)
+            return _Signer(key=Key.of(bundle.certificate.public_key()), logged=bundle.certificate_der, managed=None)
         hint = bundle.key_hint or ""
         chosen = keys.choose(managed_keys, hint)
         if chosen is None:
@@ -295,7 +287,7 @@ def _find_signer(bundle: ParsedBundle, managed_keys: Sequence[ManagedKey]) -> _S
                 expected=", ".join(key.identity.fingerprint for key in managed_keys) or "a certificate",
                 found=hint[:100],
             )
-        return _Signer(key=chosen.ready, certificate=None, managed=chosen)
+        return _Signer(key=chosen.ready, logged=chosen.der, managed=chosen)
 
 
 def _verify_signature(key: Key, signature: bytes, signed: Content) -> bool:

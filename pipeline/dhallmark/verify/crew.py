@@ -35,7 +35,7 @@ from dhallmark.verify.judged import Judged
 from dhallmark.verify.worker import LENGTH_BYTES, frame
 
 PAYS: Final = 600
-"""Items from which on other processes are started."""
+"""Items from which on other processes are started, where there are no copies."""
 _MAX_WORKERS: Final = 16
 _AHEAD: Final = 2
 """Requests that a process has at once: it works on one while the next waits in its pipe."""
@@ -71,6 +71,9 @@ class Crew:
         self._running: dict[int, _Process] = {}
         self._free: deque[_Executor] = deque([self._here])
         self._copies: list[Copy] = []
+        """Those that nothing was asked of yet."""
+        self._staffed = False
+        """Whether it began with copies."""
         self._changed = anyio.Condition()
 
     def fork(self) -> None:
@@ -86,10 +89,17 @@ class Crew:
             except OSError:  # no memory, or too many processes: who is there goes on
                 break
 
+    def discard(self) -> None:
+        """End the copies that were made in vain, where the crew was never entered."""
+        while self._copies:
+            self._copies.pop().discard()
+
     async def __aenter__(self) -> Self:
         self.group = await anyio.create_task_group().__aenter__()
-        self._employed = len(self._copies)
-        for copy in self._copies:
+        copies, self._copies = self._copies, []
+        self._employed = len(copies)
+        self._staffed = bool(copies)
+        for copy in copies:
             self.group.start_soon(self._employ, copy)
         return self
 
@@ -137,7 +147,7 @@ class Crew:
         """Say that `more` items are coming; processes are started once that pays."""
         before = self._seen
         self._seen += more
-        if before <= self._pays < self._seen and not self._copies:
+        if before <= self._pays < self._seen and not self._staffed:
             self._employed = self.workers
             for _ in range(self.workers):
                 self.group.start_soon(self._employ)

@@ -8,6 +8,7 @@ from typing import Final, TypeGuard
 from dhallmark.verdict import Verdict
 from dhallmark.verify.basis import TreeTarget, verdicts_on
 from dhallmark.verify.files import FileTarget
+from dhallmark.verify.folder import has_more_files
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.judged import Judged
 from dhallmark.verify.target import FolderTarget, LayoutTarget, ListTarget, ReferenceTarget, Target, name_of
@@ -25,9 +26,10 @@ def are_few(targets: Sequence[Target]) -> TypeGuard[Sequence[Simple]]:
 
 
 def files_are_many(targets: Sequence[Target]) -> bool:
-    """True where files that are on this machine are more than few, or may be: then it pays to have processes ready."""
-    here = [target for target in targets if not isinstance(target, ReferenceTarget | LayoutTarget)]
-    return _known(here) > FEW or any(isinstance(target, FolderTarget) for target in here)
+    """True where files that are on this machine are more than few: then it pays to have processes ready."""
+    here = [target for target in targets if not isinstance(target, ReferenceTarget | LayoutTarget | FolderTarget)]
+    folders = (target.folder for target in targets if isinstance(target, FolderTarget))
+    return _known(here) > FEW or any(has_more_files(folder, than=FEW) for folder in folders)
 
 
 def _known(targets: Iterable[Target]) -> int:

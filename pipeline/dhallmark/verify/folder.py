@@ -14,6 +14,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,15 @@ def read_folder(folder: Path, *, name: str | None = None) -> Iterator[FileTarget
             subject=path, artifact=path, bundles=tuple(sorted({*beside[path], *about.get(path, ())})), name=name
         )
     yield from lost
+
+
+def has_more_files(folder: Path, *, than: int) -> bool:
+    """True for a folder with more artifacts than that; it is not looked through any further. Never raises."""
+    try:
+        artifacts = (path for path, problem in _walk(folder, depth=0) if not problem and not is_bundle(path))
+        return next(islice(artifacts, than, None), None) is not None
+    except OSError:
+        return False
 
 
 def _walk(folder: Path | str, *, depth: int) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 `python -m dhallmark.verify.worker` loads the same again for some tenths of a second, in which a processor gives
 hundreds of verdicts. A copy has but the thread that made it: what another thread held then, a lock say, nobody would
-ever let go. So it is made only of a process with one thread, and that has no event loop yet.
+ever let go. So it is made only of a process with one thread; that there is no event loop yet is the caller's to know.
+
+A copy that waits ends when the original does, one that is busy when it has done what it was asked.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from dhallmark.verify.worker import answer_all
 _THREADS: Final = Path("/proc/self/task")
 _DESCRIPTORS: Final = "/proc/self/fd"
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
-"""Signals that raise something where they find a program."""
+"""Signals whose handlers raise an exception in whatever runs."""
+_UNKNOWN: Final = 255
+"""Stands for the exit code of a process that nobody could wait for, as in asyncio."""
 _FIRST: Final = 3
 """The first file descriptor after the standard ones."""
 
@@ -44,19 +48,36 @@ class Copy:
 
     def kill(self) -> None:
         if self.returncode is None:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            # Where SIGCHLD is ignored, a process is gone without being waited for.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     async def wait(self) -> int:
         if self.returncode is None:
             await anyio.wait_readable(self._handle)
-            _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it has ended: there is nothing to wait for
-            self.returncode = os.waitstatus_to_exitcode(status)
+            self.returncode = self._reap()
         return self.returncode
 
     async def aclose(self) -> None:
         """Wait for it, and let go of what leads to it."""
-        await self.wait()
+        try:
+            await self.wait()
+        finally:
+            os.close(self._handle)
+
+    def discard(self) -> None:
+        """End it where no crew has taken it over."""
+        self.end.close()
+        self.kill()
+        self.returncode = self._reap()
         os.close(self._handle)
+
+    def _reap(self) -> int:
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            return _UNKNOWN
+        return os.waitstatus_to_exitcode(status)
 
 
 def can_fork() -> bool:
@@ -87,6 +108,7 @@ def fork(judge: Judge) -> Copy:
 
 def _serve(end: int, judge: Judge) -> NoReturn:
     """Never returns to what the copy was in the middle of, nor runs what is meant for the end of the original."""
+    code = 1
     try:
         # Ctrl-C goes to all processes of a terminal; the original decides, and closes its end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -96,12 +118,16 @@ def _serve(end: int, judge: Judge) -> NoReturn:
         end = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST)  # of a process that was started without a standard input
         for standard in range(_FIRST):
             os.dup2(nothing, standard)
-        # Other copies' ends among them: held open here, they would not learn that the original is gone.
+        # The original's end of its own line among them, and those of copies before it: held open here, nobody would
+        # learn that the original is gone.
         for descriptor in [int(name) for name in os.listdir(_DESCRIPTORS)]:  # noqa: PTH208 - numbers, not paths
             if descriptor >= _FIRST and descriptor != end:
                 with contextlib.suppress(OSError):  # the one that this list was read by
                     os.close(descriptor)
         with os.fdopen(os.dup(end), "rb") as requests, os.fdopen(end, "wb") as answers:
             answer_all(requests, answers, judge)
+        code = 0
+    except BrokenPipeError:
+        code = 0  # the original is gone
     finally:
-        os._exit(0)
+        os._exit(code)

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from dhallmark import strictjson
@@ -126,6 +127,7 @@ def _read(legacy: LegacySignature) -> ParsedBundle:
         return ParsedBundle(
             content=content,
             certificate=certificate,
+            certificate_der=b"" if certificate is None else certificate.public_bytes(Encoding.DER),
             key_hint=None if certificate is not None else "",
             timestamps=_timestamps(legacy),
             entries=_entries(legacy),

@@ -124,6 +124,8 @@ class ParsedBundle:
     content: Envelope | MessageSignature
     certificate: Certificate | None
     """The signer's. None where the bundle names a managed key; then `key_hint` is there."""
+    certificate_der: bytes
+    """The same as it stands in the bundle; empty where there is none."""
     key_hint: str | None
     timestamps: tuple[bytes, ...]
     """RFC 3161 responses, DER."""
@@ -152,10 +154,11 @@ def parse_bundle(content: bytes) -> ParsedBundle:
         version = _version(body.get("mediaType"))
         bundle = protojson.message(body, "bundle", _BUNDLE)
         material = protojson.required(bundle, "verificationMaterial", "bundle", _MATERIAL)
-        certificate, hint = _signer(material, version)
+        certificate, der, hint = _signer(material, version)
         return ParsedBundle(
             content=_content(bundle),
             certificate=certificate,
+            certificate_der=der,
             key_hint=hint,
             timestamps=_timestamps(material),
             entries=_entries(material, version),
@@ -237,7 +240,8 @@ def _message_signature(message: Message) -> MessageSignature:
     return MessageSignature(signature=signature, algorithm=algorithm, digest=digest)
 
 
-def _signer(material: Message, version: int) -> tuple[Certificate | None, str | None]:
+def _signer(material: Message, version: int) -> tuple[Certificate | None, bytes, str | None]:
+    """The certificate with its DER, or the hint at a key."""
     named = [name for name in ("publicKey", "x509CertificateChain", "certificate") if material.get(name) is not None]
     if not named:
         raise Refusal(Reason.CERTIFICATE_MISSING, "the bundle has neither a certificate nor the name of a key")
@@ -246,31 +250,31 @@ def _signer(material: Message, version: int) -> tuple[Certificate | None, str | 
         raise Refusal(Reason.BUNDLE_MALFORMED, f"{path}: {' and '.join(named)} exclude each other")
     if named == ["publicKey"]:
         key = protojson.required(material, "publicKey", path, frozenset({"hint"}))
-        return None, protojson.string(key, "hint", f"{path}.publicKey")
+        return None, b"", protojson.string(key, "hint", f"{path}.publicKey")
     if named == ["certificate"]:
         leaf = protojson.required(material, "certificate", path, _RAW_BYTES)
-        return load_der_x509_certificate(protojson.octets(leaf, "rawBytes", f"{path}.certificate")), None
+        der = protojson.octets(leaf, "rawBytes", f"{path}.certificate")
+        return load_der_x509_certificate(der), der, None
     if version >= _ALONE:
         raise Refusal(Reason.BUNDLE_MALFORMED, "bundle: version 0.3 needs its certificate alone, not a chain")
-    return _leaf_of_chain(material, f"{path}.x509CertificateChain"), None
+    return *_leaf_of_chain(material, f"{path}.x509CertificateChain"), None
 
 
-def _leaf_of_chain(material: Message, path: str) -> Certificate:
+def _leaf_of_chain(material: Message, path: str) -> tuple[Certificate, bytes]:
     """The first certificate of a chain. The others count for nothing: the trust root has the whole chain (C4, C5)."""
     chain = protojson.required(material, "x509CertificateChain", "verificationMaterial", frozenset({"certificates"}))
     listed = protojson.children(chain, "certificates", path, limit=_MAX_CERTIFICATES)
     if not listed:
         raise Refusal(Reason.CERTIFICATE_MISSING, "the bundle's chain of certificates is empty")
-    certificates = [
-        load_der_x509_certificate(
-            protojson.octets(
-                protojson.message(item, f"{path}.certificates[{index}]", _RAW_BYTES),
-                "rawBytes",
-                f"{path}.certificates[{index}]",
-            )
+    ders = [
+        protojson.octets(
+            protojson.message(item, f"{path}.certificates[{index}]", _RAW_BYTES),
+            "rawBytes",
+            f"{path}.certificates[{index}]",
         )
         for index, item in enumerate(listed)
     ]
+    certificates = [load_der_x509_certificate(der) for der in ders]
     for certificate in certificates[1:]:
         if certificate.issuer == certificate.subject:
             raise Refusal(
@@ -278,7 +282,7 @@ def _leaf_of_chain(material: Message, path: str) -> Certificate:
                 "the bundle brings a root certificate of its own",
                 found=certificate.subject.rfc4514_string(),
             )
-    return certificates[0]
+    return certificates[0], ders[0]
 
 
 def _timestamps(material: Message) -> tuple[bytes, ...]:

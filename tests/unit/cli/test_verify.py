@@ -138,6 +138,24 @@ def test_an_empty_input_is_no_success(files: Path, what: str) -> None:
     assert [one["reason"] for one in json.loads(done.stdout)["verdicts"]] == ["check.none"]
 
 
+@pytest.mark.parametrize(("count", "forked"), [(100, False), (101, True)])
+def test_many_files_are_judged_by_copies_of_the_command(files: Path, count: int, *, forked: bool) -> None:
+    (files / "list").write_text("".join(f"bundle\tfile-{number}\n" for number in range(count)))
+    words = ["verify", "--files-from=list", "--jobs=2", "--policy=policy.yaml", "--trusted-root=root.json"]
+    code = f"""
+import os, sys
+made = []
+os.register_at_fork(after_in_parent=lambda: made.append("anyio._backends._asyncio" in sys.modules))
+from dhallmark.cli.app import run
+run({words!r})
+print(made)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=files, env=ENVIRONMENT, capture_output=True, check=False, timeout=120
+    )
+    assert done.stdout.splitlines()[-1] == (b"[False, False]" if forked else b"[]"), done.stderr
+
+
 def test_of_many_verdicts_some_are_shown_and_all_are_counted(files: Path) -> None:
     lines = "".join(f"bundle\tfile-{number}\n" for number in range(MAX_SHOWN + 50)).encode()
     done = command(files, "--files-from=-", stdin=lines)

@@ -1,7 +1,8 @@
-"""Processes that are copies: they give the same verdicts, are replaced, and never outlive the original."""
+"""Processes that are copies: they give the same verdicts, are replaced, and never wait for an original that is gone."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +46,11 @@ def command(mode: str, given: Path) -> list[str]:
     return [sys.executable, str(PROGRAM), mode, str(given)]
 
 
-def run(mode: str, given: Path) -> dict[str, Any]:
+def run(mode: str, given: Path, *before: str) -> dict[str, Any]:
+    """What the program prints; `before` are words in front of the command."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(
-        command(mode, given),
+        [*before, *command(mode, given)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         timeout=120,
@@ -72,8 +76,10 @@ def test_copies_give_the_verdicts_that_this_process_gives(
     assert found["left"] == []
 
 
-def test_a_copy_that_is_killed_is_replaced(given: Path) -> None:
-    found = run("kill", given)
+@pytest.mark.parametrize("handling", ["default", "ignore"])
+def test_a_copy_that_is_killed_is_replaced(given: Path, handling: str) -> None:
+    """Where who started the original ignores SIGCHLD, the kernel leaves nothing to wait for."""
+    found = run("kill", given, "env", f"--{handling}-signal=CHLD")
     assert len(found["copies"]) == 2
     assert found["lines"] == found["again"]
     assert not set(found["now"]) & set(found["copies"])
@@ -106,8 +112,9 @@ def ended(pid: int) -> bool:
     return state == "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_copies_end_when_the_original_does(given: Path, number: signal.Signals) -> None:
+@contextmanager
+def waiting(given: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """A process that does nothing, and the ids of its copies."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     with subprocess.Popen(
         ["env", "--default-signal=INT", *command("wait", given)],
@@ -115,9 +122,36 @@ def test_copies_end_when_the_original_does(given: Path, number: signal.Signals) 
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
-        assert process.stdout is not None
-        copies: list[int] = json.loads(process.stdout.readline())["forked"]
-        assert len(copies) == 2
+        try:
+            assert process.stdout is not None
+            copies: list[int] = json.loads(process.stdout.readline())["forked"]
+            assert len(copies) == 2
+            yield process, copies
+        finally:
+            process.kill()
+
+
+def test_a_copy_has_one_line_to_the_original_and_minds_no_interrupt(given: Path) -> None:
+    """Ctrl-C goes to all processes of a terminal, and what a library prints must get nowhere."""
+    with waiting(given) as (_, copies):
+        deadline = time.monotonic() + 30
+        for copy in copies:
+            descriptors: list[str] = []
+            while len(descriptors) != 5:  # it closes what it has from the original, and opens its line twice
+                assert time.monotonic() < deadline, descriptors
+                with contextlib.suppress(FileNotFoundError):
+                    descriptors = [str(path.readlink()) for path in sorted(Path(f"/proc/{copy}/fd").iterdir())]
+                time.sleep(0.01)
+            assert descriptors[:3] == [os.devnull] * 3
+            assert len({target for target in descriptors if target.startswith("socket:")}) == 1
+            os.kill(copy, signal.SIGINT)
+        time.sleep(0.2)
+        assert not any(ended(copy) for copy in copies)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_copies_that_wait_end_when_the_original_does(given: Path, number: signal.Signals) -> None:
+    with waiting(given) as (process, copies):
         process.send_signal(number)
         process.wait(60)
     deadline = time.monotonic() + 30
