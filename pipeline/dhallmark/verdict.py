@@ -13,7 +13,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 
 from dhallmark.errors import ExitCode, FormatError
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 
 
 class Outcome(StrEnum):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
 CODE = ROOT / "pipeline" / "dhallmark"

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dhallmark.errors import ExitCode, FormatError, VerdictError
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Outcome, Verdict
 
 GOOD = Check(name="signature")

@@ -10,7 +10,7 @@ from rich.table import Table
 from dhallmark.audit.audit import describe
 from dhallmark.audit.many import summary, to_record, whole_verdict
 from dhallmark.audit.model import Audit, Difference, Sameness
-from dhallmark.reasons import CATALOGUE
+from dhallmark.reason_catalogue import CATALOGUE
 from dhallmark.report.document import Document, Entry, Level, Rule
 from dhallmark.report.verdicts import check_entry, verdict_entry
 from dhallmark.verdict import Check, Verdict

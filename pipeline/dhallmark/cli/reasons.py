@@ -11,7 +11,8 @@ from rich.table import Table
 
 from dhallmark.cli.result import Result
 from dhallmark.errors import UsageError
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 from dhallmark.verdict import outcome_of
 
 _HEAD = """\

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dhallmark.prove.model import ProofRecord
 from dhallmark.prove.prove import Proof
-from dhallmark.reasons import CATALOGUE
+from dhallmark.reason_catalogue import CATALOGUE
 from dhallmark.report.document import Document, Entry, Level, Rule
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.show import verdict_tree

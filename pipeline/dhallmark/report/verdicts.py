@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Group
 
-from dhallmark.reasons import CATALOGUE
+from dhallmark.reason_catalogue import CATALOGUE
 from dhallmark.report.document import Document, Entry, Level, Rule
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.show import verdict_tree

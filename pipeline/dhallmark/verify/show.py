@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from rich.tree import Tree
 
-from dhallmark.reasons import CATALOGUE
+from dhallmark.reason_catalogue import CATALOGUE
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.refusal import printable
 

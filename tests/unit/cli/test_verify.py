@@ -20,7 +20,8 @@ from dhallmark.cli.controls import controls
 from dhallmark.cli.verify import MAX_SHOWN, verify
 from dhallmark.control import Group
 from dhallmark.errors import ExitCode, FormatError, UsageError
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.show import verdict_tree
 

@@ -14,7 +14,8 @@ from dhallmark.config.policy import Policy, SummaryRule
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError, SigningError, VerdictError
 from dhallmark.identity import Identity
-from dhallmark.reasons import CATALOGUE, Reason
+from dhallmark.reason_catalogue import CATALOGUE
+from dhallmark.reasons import Reason
 from dhallmark.statement import COSIGN_SIGN_V1, SLSA_PROVENANCE_V1, VSA_V1, Statement, Subject
 from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.identities import IdentityMatcher
