@@ -25,9 +25,10 @@ from typing import Final
 
 from dhallmark.audit.conditions import Conditions, faketime
 from dhallmark.config.model import Model
-from dhallmark.controls.privileges import die_with_parent, drop_privileges
+from dhallmark.controls.privileges import drop_privileges
 from dhallmark.controls.sandbox import CASE, OUTPUT, enter_namespaces, enter_root, seal_root
 from dhallmark.errors import Error
+from dhallmark.lifetime import die_with_parent
 
 BUILD: Final = OUTPUT / "build"
 RESULT: Final = "steps.json"

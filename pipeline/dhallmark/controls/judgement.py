@@ -37,13 +37,14 @@ from dhallmark.controls.case import GOOD, MUTANT, Case, Side
 from dhallmark.controls.inside import ASKED, VERSION, judge
 from dhallmark.controls.layout import Layout
 from dhallmark.controls.limits import Limits, Watch
-from dhallmark.controls.privileges import die_with_parent, drop_privileges, limit_resources, user_of
+from dhallmark.controls.privileges import drop_privileges, limit_resources, user_of
 from dhallmark.controls.proxy import Proxy
 from dhallmark.controls.registry import await_port, false_blobs, fill, link_blobs, start_registry
 from dhallmark.controls.sandbox import CASE, CONFIGURATION, SCRATCH, STATE, enter_namespaces, enter_root, seal_root
 from dhallmark.digest import Digest
 from dhallmark.errors import FormatError
 from dhallmark.lab.namespace import raise_loopback
+from dhallmark.lifetime import die_with_parent
 from dhallmark.reasons import Reason
 
 MAX_REPORT_BYTES: Final = 1024 * 1024

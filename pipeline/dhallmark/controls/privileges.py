@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import resource
-import signal
 from pathlib import Path
 
 from dhallmark.controls.limits import Limits
@@ -24,7 +23,6 @@ MAX_OPEN_FILES = 1024
 FIRST_USER, USERS = 61184, 4336
 """The ids that systemd gives to services which have no user of their own: nobody has files of theirs."""
 
-_PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
@@ -39,11 +37,6 @@ _SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 def user_of(number: int) -> int:
     """The user and group id for the judgement `number`, which may be any: two at once rarely get the same."""
     return FIRST_USER + 2 * (number % (USERS // 2))
-
-
-def die_with_parent() -> None:
-    """This process is killed when the one that started it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def drop_privileges(user: int | None = None) -> None:

@@ -3,8 +3,6 @@
 `python -m dhallmark.verify.worker` loads the same again for some tenths of a second, in which a processor gives
 hundreds of verdicts. A copy has but the thread that made it: what another thread held then, a lock say, nobody would
 ever let go. So it is made only of a process with one thread; that there is no event loop yet is the caller's to know.
-
-A copy that waits ends when the original does, one that is busy when it has done what it was asked.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from typing import Final, NoReturn
 
 import anyio
 
+from dhallmark.lifetime import die_with_parent
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.worker import answer_all
 
@@ -110,6 +109,7 @@ def _serve(end: int, judge: Judge) -> NoReturn:
     """Never returns to what the copy was in the middle of, nor runs what is meant for the end of the original."""
     code = 1
     try:
+        die_with_parent()
         # Ctrl-C goes to all processes of a terminal; the original decides, and closes its end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

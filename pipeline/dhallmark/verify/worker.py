@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
+from dhallmark.lifetime import die_with_parent
 from dhallmark.verify.basis import Basis, Item, verdicts_on
 from dhallmark.verify.judge import Judge
 from dhallmark.verify.judged import Judged
@@ -71,6 +72,7 @@ def _read(requests: BinaryIO) -> Any:  # noqa: ANN401 - what our own parent sent
 
 
 def main() -> None:
+    die_with_parent()
     # Ctrl-C goes to all processes of a terminal; the parent decides, and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

@@ -21,7 +21,7 @@ import anyio.lowlevel
 
 from dhallmark.verify.basis import Basis
 from dhallmark.verify.batch import verify_many
-from dhallmark.verify.crew import Crew
+from dhallmark.verify.crew import PAYS, Crew
 from dhallmark.verify.files import FileTarget
 from dhallmark.verify.forked import can_fork
 from dhallmark.verify.target import ListTarget
@@ -50,11 +50,23 @@ async def judge_twice(crew: Crew, items: list[FileTarget], *, kill: bool) -> dic
         return {"copies": copies, "lines": first, "again": await judge(crew, items), "now": sorted(crew.pids)}
 
 
+async def stay_busy(crew: Crew, items: list[FileTarget]) -> None:
+    """Tell the processes once all of them have been asked for verdicts that take them long."""
+    async with crew, anyio.create_task_group() as group:
+        crew.expect(2 * PAYS)
+        while len(crew.pids) < crew.workers:  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.01)
+        for _ in crew.pids:
+            group.start_soon(judge, crew, items)
+        await anyio.sleep(0.5)
+        print(json.dumps({"forked": sorted(crew.pids)}), flush=True)
+
+
 def main() -> None:
     mode, file = sys.argv[1:]
     basis, items = pickle.loads(Path(file).read_bytes())  # noqa: S301 - the test's own
     assert isinstance(basis, Basis)
-    if mode == "thread":
+    if mode.endswith("thread"):
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     crew = Crew(basis, workers=2)
     possible = can_fork()
@@ -63,6 +75,8 @@ def main() -> None:
     if mode == "wait":
         print(json.dumps(body), flush=True)
         time.sleep(60)
+    if mode.startswith("busy"):
+        anyio.run(stay_busy, crew, items)
     body |= anyio.run(lambda: judge_twice(crew, items, kill=mode == "kill"))
     print(json.dumps({**body, "left": children()}))
 

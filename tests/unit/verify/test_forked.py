@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("forking.py")
 TOGETHER = 150
+HUGE = 48 * 1024**3
+"""Bytes of a file with nothing in it: hashing it takes far longer than any test."""
 
 
 @pytest.fixture
@@ -113,21 +116,24 @@ def ended(pid: int) -> bool:
 
 
 @contextmanager
-def waiting(given: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+def waiting(given: Path, mode: str = "wait") -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """A process that does nothing, and the ids of its copies."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     with subprocess.Popen(
-        ["env", "--default-signal=INT", *command("wait", given)],
+        ["env", "--default-signal=INT", *command(mode, given)],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
+        late = threading.Timer(90, process.kill)
+        late.start()
         try:
             assert process.stdout is not None
             copies: list[int] = json.loads(process.stdout.readline())["forked"]
             assert len(copies) == 2
             yield process, copies
         finally:
+            late.cancel()
             process.kill()
 
 
@@ -137,12 +143,12 @@ def test_a_copy_has_one_line_to_the_original_and_minds_no_interrupt(given: Path)
         deadline = time.monotonic() + 30
         for copy in copies:
             descriptors: list[str] = []
-            while len(descriptors) != 5:  # it closes what it has from the original, and opens its line twice
+            # It closes what it has from the original, and opens its line twice.
+            while descriptors[:3] != [os.devnull] * 3 or len(descriptors) != 5:
                 assert time.monotonic() < deadline, descriptors
                 with contextlib.suppress(FileNotFoundError):
                     descriptors = [str(path.readlink()) for path in sorted(Path(f"/proc/{copy}/fd").iterdir())]
                 time.sleep(0.01)
-            assert descriptors[:3] == [os.devnull] * 3
             assert len({target for target in descriptors if target.startswith("socket:")}) == 1
             os.kill(copy, signal.SIGINT)
         time.sleep(0.2)
@@ -150,11 +156,28 @@ def test_a_copy_has_one_line_to_the_original_and_minds_no_interrupt(given: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_copies_that_wait_end_when_the_original_does(given: Path, number: signal.Signals) -> None:
+def test_copies_end_when_the_original_does(given: Path, number: signal.Signals) -> None:
     with waiting(given) as (process, copies):
         process.send_signal(number)
         process.wait(60)
-    deadline = time.monotonic() + 30
-    while not all(ended(pid) for pid in copies):
-        assert time.monotonic() < deadline, copies
+    await_end(copies)
+
+
+@pytest.mark.parametrize("mode", ["busy", "busy-thread"])
+def test_processes_that_are_busy_end_with_the_original_too(signed_files: SignedFiles, given: Path, mode: str) -> None:
+    """Copies, and those that are started where there can be none."""
+    huge = signed_files.add("huge")
+    os.truncate(huge, HUGE)
+    item = FileTarget(subject="huge", artifact=str(huge), bundles=(f"{huge}.sigstore.json",))
+    given.write_bytes(pickle.dumps((signed_files.basis, [item])))
+    with waiting(given, mode) as (process, copies):
+        process.kill()
+        process.wait(60)
+    await_end(copies)
+
+
+def await_end(processes: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while not all(ended(pid) for pid in processes):
+        assert time.monotonic() < deadline, processes
         time.sleep(0.02)
