@@ -49,6 +49,9 @@ def await_end(api: Api, path: str, *, still: Callable[[], bool], folder: Path, s
 
     With `until`, an end is that `Ready` says so; if it never does, what it says when `seconds` are over. `folder` is
     the controller's. Raises ToolError where it comes to no end, ApiError where the API server does not answer.
+
+    The controller writes conditions by a request of their own, and the rest of the status by the next one (Source:
+    github.com/fluxcd/pkg/runtime/patch, `Patch`): ready and without an artifact is no end, either.
     """
     end = time.monotonic() + seconds
     told: Json | None = None
@@ -60,7 +63,8 @@ def await_end(api: Api, path: str, *, still: Callable[[], bool], folder: Path, s
         current = ready is not None and ready.get("observedGeneration") == found["metadata"]["generation"]
         if ready is not None and current and ready["status"] != "Unknown":
             told = {"conditions": conditions, "artifact": status.get("artifact")}
-            if not until or ready["status"] == until:
+            whole = ready["status"] != "True" or bool(told["artifact"])
+            if whole and (not until or ready["status"] == until):
                 return told
         time.sleep(_POLL)
     if told is not None and still():
