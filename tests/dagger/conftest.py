@@ -21,6 +21,7 @@ import pytest
 from dagger import dag
 from tests.dagger.commits import commit
 
+from dhallmark.cli.app import _leaves
 from dhallmark.module import Dhallmark, Lab, Released
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,19 +70,10 @@ def telling_not_started() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = next((text for text in map(str, leaves(error)) if NOT_STARTED.search(text)), None)
+        said = next((text for text in map(str, _leaves(error)) if NOT_STARTED.search(text)), None)
         if said is None:
             raise
         raise ContainerNotStartedError(said) from error
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, or the one that it is."""
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from leaves(part)
-    else:
-        yield error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,16 +45,20 @@ def given(signed_files: SignedFiles, items: list[FileTarget], tmp_path: Path) ->
     return file
 
 
+def environment() -> dict[str, str]:
+    """The program finds what this process finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+
 def command(mode: str, given: Path) -> list[str]:
     return [sys.executable, str(PROGRAM), mode, str(given)]
 
 
 def run(mode: str, given: Path, *before: str) -> dict[str, Any]:
     """What the program prints; `before` are words in front of the command."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(
         [*before, *command(mode, given)],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         capture_output=True,
         timeout=120,
         check=False,
@@ -93,10 +97,9 @@ def test_a_process_without_standard_streams_has_copies_that_work(given: Path, tm
     """Their ends of the line to the original are file descriptors that others take for standard input and output."""
     output = tmp_path / "output"
     script = f'exec "$@" <&- >{output} 2>&-'
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     subprocess.run(
         ["sh", "-c", script, "sh", *command("judge", given)],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         timeout=120,
         check=True,
     )
@@ -118,10 +121,9 @@ def ended(pid: int) -> bool:
 @contextmanager
 def waiting(given: Path, mode: str = "wait") -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """A process that does nothing, and the ids of its copies."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     with subprocess.Popen(
         ["env", "--default-signal=INT", *command(mode, given)],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
