@@ -107,6 +107,21 @@ def test_a_regular_file_is_read_to_its_last_byte_and_no_further(tmp_path: Path) 
             read(path, max_bytes=4)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, 2**21 + 1])
+def test_a_file_of_any_size_is_read_whole(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert read_regular(path, max_bytes=size) == content
+    assert digest_regular(path, max_bytes=size, keep=size) == (Digest.of(content), content)
+
+
+def test_a_file_that_does_not_say_its_size_is_read_whole() -> None:
+    assert b"Pid:" in read_regular("/proc/self/status", max_bytes=2**16)
+    with pytest.raises(UnreadableFileError, match="more than 10 bytes"):
+        read_regular("/proc/self/status", max_bytes=10)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "missing", "null", "device", "endless", "loop"])
 def test_what_is_no_regular_file_is_an_error_and_no_wait(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x"
