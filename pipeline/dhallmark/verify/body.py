@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from dhallmark import strictjson
 from dhallmark.reasons import Reason
@@ -29,8 +28,7 @@ _HASHES_V2 = MappingProxyType({"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2
 _HASHES_V1 = frozenset({"sha256", "sha384", "sha512"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
+class Signed(NamedTuple):
     """What an entry must be about."""
 
     content: Envelope | MessageSignature

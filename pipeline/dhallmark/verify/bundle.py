@@ -21,8 +21,8 @@ Whatever a bundle brings must verify, also where less is demanded. Who may sign 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509 import Certificate
@@ -54,8 +54,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far the clock of whoever vouches for a time may be ahead of this machine's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleResult:
+class BundleResult(NamedTuple):
     """What became of a bundle. All but the verdict is there only where that is accepted."""
 
     verdict: Verdict
@@ -71,8 +70,7 @@ class BundleResult:
     """What the envelope holds: the statement's bytes, or those of a layout. None for a message signature, too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Signer:
+class _Signer(NamedTuple):
     """Whose key the signature must be by."""
 
     key: Key

@@ -36,13 +36,23 @@ def claimed_statement(bundle: bytes) -> Mapping[str, Any]:
 
 def claimed_type(bundle: bytes) -> str | None:
     """The predicate type that a bundle claims to hold. None where there is none."""
-    claimed = claimed_statement(bundle).get("predicateType")
-    return claimed if isinstance(claimed, str) else None
+    return type_of(claimed_statement(bundle))
 
 
 def claims_layout(bundle: bytes) -> bool:
     """Whether a bundle claims to hold an in-toto layout."""
-    return claimed_statement(bundle).get("_type") == "layout"
+    return is_layout(claimed_statement(bundle))
+
+
+def type_of(claimed: Mapping[str, Any]) -> str | None:
+    """The predicate type of what a bundle claims to state. None where there is none."""
+    found = claimed.get("predicateType")
+    return found if isinstance(found, str) else None
+
+
+def is_layout(claimed: Mapping[str, Any]) -> bool:
+    """Whether what a bundle claims to state is an in-toto layout."""
+    return claimed.get("_type") == "layout"
 
 
 def claimed_digests(bundle: bytes) -> Iterator[Digest]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from dhallmark.digest import Digest
 from dhallmark.identity import Signatory
@@ -13,8 +14,7 @@ from dhallmark.verdict import Check, Verdict
 from dhallmark.verify.bundle import BundleResult
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactFacts:
+class ArtifactFacts(NamedTuple):
     """What the statements must be about."""
 
     name: str | None
@@ -26,8 +26,7 @@ class ArtifactFacts:
     """Of its one layer; None where it has no layer or several."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
+class Signed(NamedTuple):
     """A statement whose bundle was verified."""
 
     bundle: Verdict
@@ -41,8 +40,7 @@ class Signed:
         return Verdict.of(self.bundle.subject, checks=checks, parts=[self.bundle])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedMessage:
+class SignedMessage(NamedTuple):
     """A bare signature over a file's bytes, whose bundle was verified."""
 
     bundle: Verdict

@@ -64,16 +64,16 @@ class IdentityMatcher:
         The refusal is that of the identity that it comes nearest to: the right issuer with a wrong subject says
         more than another issuer.
         """
-        nearest: tuple[int, Refusal] = (-1, Refusal(Reason.IDENTITY_ISSUER_MISMATCH, "the policy names no identity"))
+        nearest: tuple[int, Refusal] | None = None
         found = []
         for name in names:
             said = self._compare(signatory, name)
             if said is None:
                 found.append(name)
-            else:
-                nearest = max(nearest, said, key=lambda item: item[0])
+            elif nearest is None or said[0] > nearest[0]:
+                nearest = said
         if not found:
-            raise nearest[1]
+            raise nearest[1] if nearest else Refusal(Reason.IDENTITY_ISSUER_MISMATCH, "the policy names no identity")
         return tuple(found)
 
     def require_reachable(self, signatory: Signatory, names: Iterable[str], ancestry: Ancestry) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dhallmark.config.policy import Policy
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.claimed import claimed_statement, claimed_type, claims_layout
+from dhallmark.verify.claimed import claimed_statement, claimed_type, is_layout, type_of
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
 from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.policy import PolicyJudge
@@ -110,10 +110,12 @@ class Judge:
             claim = claim_of(result)
             if claim is not None:
                 claims.append(claim)
-            elif claims_layout(content):
+                continue
+            claimed = claimed_statement(content)
+            if is_layout(claimed):
                 ignored.append(_layout_unasked(source))
             else:
-                broken.append(Broken(verdict=result.verdict, predicate_type=claimed_type(content)))
+                broken.append(Broken(verdict=result.verdict, predicate_type=type_of(claimed)))
         for source, signature in evidence.legacy.items():
             from dhallmark.verify.legacy import claimed_legacy_type
 

@@ -160,7 +160,7 @@ def _entries(legacy: LegacySignature) -> tuple[LogEntry, ...]:
     return (
         LogEntry(
             log_id=bytes.fromhex(_text(payload, "logID", _BUNDLE)),
-            index=_integer(payload, "logIndex"),
+            log_index=_integer(payload, "logIndex"),
             kind=_text(entry, "kind", _BUNDLE),
             version=_text(entry, "apiVersion", _BUNDLE),
             integrated_time=_integer(payload, "integratedTime"),
@@ -183,7 +183,8 @@ def _with_statement(result: BundleResult, legacy: LegacySignature) -> BundleResu
         verdict = Verdict.of(result.verdict.subject, checks=checks)
         return BundleResult(verdict=verdict, statement=None, identity=None, times=())
     checks = [*result.verdict.checks, Check(name="statement", evidence={"format": SIMPLE_SIGNING})]
-    return replace(result, verdict=Verdict.of(result.verdict.subject, checks=checks), statement=statement, message=None)
+    verdict = Verdict.of(result.verdict.subject, checks=checks)
+    return result._replace(verdict=verdict, statement=statement, message=None)
 
 
 def _statement(content: bytes) -> Statement:

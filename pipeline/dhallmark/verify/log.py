@@ -60,7 +60,7 @@ def read_integrated_time(entry: LogEntry, log: Log) -> datetime | None:
             "body": base64.b64encode(entry.body).decode(),
             "integratedTime": entry.integrated_time,
             "logID": entry.log_id.hex(),
-            "logIndex": entry.index,
+            "logIndex": entry.log_index,
         }
     )
     with border(Reason.LOG_PROMISE, "inclusion promise"):
@@ -134,7 +134,7 @@ def verify_inclusion(entry: LogEntry, proof: InclusionProof, checkpoint: Checkpo
                 expected=checkpoint.root.hex(),
                 found=proof.root.hex(),
             )
-        if root_of(entry.body, index=proof.index, size=proof.size, hashes=proof.hashes) != proof.root:
+        if root_of(entry.body, index=proof.log_index, size=proof.size, hashes=proof.hashes) != proof.root:
             raise Refusal(Reason.LOG_INCLUSION, "the entry is not in the tree of the root hash")
 
 

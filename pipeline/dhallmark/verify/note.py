@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dhallmark.errors import FormatError
 from dhallmark.verify.protojson import decode_base64
@@ -22,8 +22,7 @@ _ROOT_BYTES = 32
 _HEADER_LINES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A signature on a note. Who made it is what its maker says."""
 
     name: str
@@ -31,8 +30,7 @@ class Line:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A checkpoint whose signatures are not verified yet."""
 
     text: bytes

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 from cryptography.x509 import Certificate, load_der_x509_certificate
 
@@ -58,6 +59,14 @@ _ENTRY = frozenset(
 )
 _PROOF = frozenset({"logIndex", "rootHash", "treeSize", "hashes", "checkpoint"})
 _RAW_BYTES = frozenset({"rawBytes"})
+_HINT = frozenset({"hint"})
+_CHAIN = frozenset({"certificates"})
+_STAMPS = frozenset({"rfc3161Timestamps"})
+_STAMP = frozenset({"signedTimestamp"})
+_LOG_ID = frozenset({"keyId"})
+_KIND = frozenset({"kind", "version"})
+_PROMISE = frozenset({"signedEntryTimestamp"})
+_CHECKPOINT = frozenset({"envelope"})
 _HASHES = MappingProxyType({"SHA2_256": 32, "SHA2_384": 48, "SHA2_512": 64})
 
 
@@ -76,8 +85,7 @@ class Envelope:
         return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageSignature:
+class MessageSignature(NamedTuple):
     """A signature over the bytes of a file, which are not in the bundle."""
 
     signature: bytes
@@ -87,11 +95,10 @@ class MessageSignature:
     """What the bundle says is the digest of the file: nobody signed that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InclusionProof:
+class InclusionProof(NamedTuple):
     """The path from an entry to the root of a log's Merkle tree (RFC 6962, section 2.1.1)."""
 
-    index: int
+    log_index: int
     size: int
     root: bytes
     hashes: tuple[bytes, ...]
@@ -99,12 +106,11 @@ class InclusionProof:
     """The signed note that vouches for the root. Only a bundle v0.1 may lack it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """An entry of a transparency log."""
 
     log_id: bytes
-    index: int
+    log_index: int
     """In the whole log: a Rekor v1 log is a sequence of trees."""
     kind: str
     version: str
@@ -117,8 +123,7 @@ class LogEntry:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedBundle:
+class ParsedBundle(NamedTuple):
     """The parts of a bundle. Nothing in it is verified yet."""
 
     content: Envelope | MessageSignature
@@ -249,7 +254,7 @@ def _signer(material: Message, version: int) -> tuple[Certificate | None, bytes,
     if len(named) > 1:
         raise Refusal(Reason.BUNDLE_MALFORMED, f"{path}: {' and '.join(named)} exclude each other")
     if named == ["publicKey"]:
-        key = protojson.required(material, "publicKey", path, frozenset({"hint"}))
+        key = protojson.required(material, "publicKey", path, _HINT)
         return None, b"", protojson.string(key, "hint", f"{path}.publicKey")
     if named == ["certificate"]:
         leaf = protojson.required(material, "certificate", path, _RAW_BYTES)
@@ -262,7 +267,7 @@ def _signer(material: Message, version: int) -> tuple[Certificate | None, bytes,
 
 def _leaf_of_chain(material: Message, path: str) -> tuple[Certificate, bytes]:
     """The first certificate of a chain. The others count for nothing: the trust root has the whole chain (C4, C5)."""
-    chain = protojson.required(material, "x509CertificateChain", "verificationMaterial", frozenset({"certificates"}))
+    chain = protojson.required(material, "x509CertificateChain", "verificationMaterial", _CHAIN)
     listed = protojson.children(chain, "certificates", path, limit=_MAX_CERTIFICATES)
     if not listed:
         raise Refusal(Reason.CERTIFICATE_MISSING, "the bundle's chain of certificates is empty")
@@ -287,14 +292,13 @@ def _leaf_of_chain(material: Message, path: str) -> tuple[Certificate, bytes]:
 
 def _timestamps(material: Message) -> tuple[bytes, ...]:
     path = "verificationMaterial.timestampVerificationData"
-    fields = frozenset({"rfc3161Timestamps"})
-    data = protojson.child(material, "timestampVerificationData", "verificationMaterial", fields)
+    data = protojson.child(material, "timestampVerificationData", "verificationMaterial", _STAMPS)
     if data is None:
         return ()
     listed = protojson.children(data, "rfc3161Timestamps", path, limit=_MAX_LISTED_TIMESTAMPS)
     return tuple(
         protojson.octets(
-            protojson.message(item, f"{path}.rfc3161Timestamps[{index}]", frozenset({"signedTimestamp"})),
+            protojson.message(item, f"{path}.rfc3161Timestamps[{index}]", _STAMP),
             "signedTimestamp",
             f"{path}.rfc3161Timestamps[{index}]",
         )
@@ -306,16 +310,16 @@ def _entries(material: Message, version: int) -> tuple[LogEntry, ...]:
     path = "verificationMaterial.tlogEntries"
     listed = protojson.children(material, "tlogEntries", "verificationMaterial", limit=MAX_LOG_ENTRIES)
     entries = tuple(_entry(item, f"{path}[{index}]", version) for index, item in enumerate(listed))
-    if len({(entry.log_id, entry.index) for entry in entries}) != len(entries):
+    if len({(entry.log_id, entry.log_index) for entry in entries}) != len(entries):
         raise Refusal(Reason.BUNDLE_MALFORMED, f"{path}: a log entry stands twice in the bundle")
     return entries
 
 
 def _entry(value: object, path: str, version: int) -> LogEntry:
     entry = protojson.message(value, path, _ENTRY)
-    log_id = protojson.required(entry, "logId", path, frozenset({"keyId"}))
-    kind = protojson.required(entry, "kindVersion", path, frozenset({"kind", "version"}))
-    promise = protojson.child(entry, "inclusionPromise", path, frozenset({"signedEntryTimestamp"}))
+    log_id = protojson.required(entry, "logId", path, _LOG_ID)
+    kind = protojson.required(entry, "kindVersion", path, _KIND)
+    promise = protojson.child(entry, "inclusionPromise", path, _PROMISE)
     proof = _proof(entry, path)
     if proof is None and (version >= _PROVEN or promise is None):
         raise Refusal(Reason.LOG_INCLUSION, "the log entry has no inclusion proof", field=path)
@@ -323,7 +327,7 @@ def _entry(value: object, path: str, version: int) -> LogEntry:
         raise Refusal(Reason.LOG_CHECKPOINT, "the inclusion proof has no checkpoint", field=path)
     return LogEntry(
         log_id=protojson.octets(log_id, "keyId", f"{path}.logId"),
-        index=protojson.integer(entry, "logIndex", path),
+        log_index=protojson.integer(entry, "logIndex", path),
         kind=protojson.string(kind, "kind", f"{path}.kindVersion"),
         version=protojson.string(kind, "version", f"{path}.kindVersion"),
         integrated_time=protojson.integer(entry, "integratedTime", path),
@@ -340,10 +344,10 @@ def _proof(entry: Message, path: str) -> InclusionProof | None:
     if not proof:
         return None
     path = f"{path}.inclusionProof"
-    checkpoint = protojson.child(proof, "checkpoint", path, frozenset({"envelope"}))
+    checkpoint = protojson.child(proof, "checkpoint", path, _CHECKPOINT)
     hashes = protojson.children(proof, "hashes", path, limit=MAX_PROOF_HASHES)
     return InclusionProof(
-        index=protojson.integer(proof, "logIndex", path),
+        log_index=protojson.integer(proof, "logIndex", path),
         size=protojson.integer(proof, "treeSize", path),
         root=protojson.octets(proof, "rootHash", path),
         hashes=tuple(protojson.octets_of(item, f"{path}.hashes[{index}]") for index, item in enumerate(hashes)),

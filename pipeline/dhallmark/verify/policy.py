@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dhallmark.config.policy import Policy, SignatureRule, StatementRule
 from dhallmark.config.strictyaml import dotted
@@ -74,8 +74,7 @@ def demands(policy: Policy) -> Demands:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What the policy says."""
 
     checks: tuple[Check, ...]
@@ -86,8 +85,7 @@ class Judgement:
     """Bundles and statements that count for nothing here, each with what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
+class _Tried(NamedTuple):
     """What became of a claim under a rule."""
 
     verdict: Verdict

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -46,8 +46,7 @@ DIGESTS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
 """Of bytes, by the names that `cryptography` has for the hashes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What was signed: bytes, or the SHA-256 of bytes that are elsewhere."""
 
     data: bytes | None

@@ -15,6 +15,8 @@ from dhallmark.verify.judged import Judged, read_line
 
 _IN_MEMORY: Final = 4 * 1024 * 1024
 """Bytes that are kept without a file."""
+_BUFFER: Final = 256 * 1024
+"""Bytes that are written to the file, and read from it, at once."""
 _NOT_THERE: Final = 2**64 - 1
 
 
@@ -22,7 +24,7 @@ class Spool:
     """A sequence of verdicts, to be closed since it may be a file. Iterating makes each verdict anew."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by `close`
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, buffering=_BUFFER)  # noqa: SIM115 - closed by `close`
         self._starts = array("Q")
         self._sizes = array("Q")
         self._accepted = bytearray()

@@ -6,8 +6,8 @@ Source: RFC 3161; sigstore's client specification, "Time of signing".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 
@@ -21,8 +21,7 @@ MAX_TIMESTAMPS = 32
 """More are refused before any is looked at: each costs a signature check."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A verified timestamp."""
 
     time: datetime

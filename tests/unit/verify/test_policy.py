@@ -336,7 +336,7 @@ def test_a_link_rule_without_steps_still_wants_the_artifact_made() -> None:
 
 
 def test_an_archive_that_is_not_known_is_not_compared() -> None:
-    facts = replace(FACTS, archive=None)
+    facts = FACTS._replace(archive=None)
     claims = [
         signed(item) for item in {**GOOD, "provenance": provenance(lambda _: None, Subject(NAME, DIGEST))}.values()
     ]

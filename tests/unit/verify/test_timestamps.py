@@ -45,6 +45,23 @@ def _flip(attributes: bytes) -> bytes:
     return attributes[:-1] + bytes([attributes[-1] ^ 1])
 
 
+_TYPE_VALUE = bytes.fromhex("060b2a864886f70d0109100104")
+"""The type of a timestamp's content, as DER."""
+
+
+def _unset(attributes: bytes) -> bytes:
+    """The values of the type's attribute are a sequence, no set."""
+    return attributes.replace(b"\x31\x0d" + _TYPE_VALUE, b"\x30\x0d" + _TYPE_VALUE)
+
+
+def _double(attributes: bytes) -> bytes:
+    """The type's attribute has its value twice."""
+    head = bytes.fromhex("06092a864886f70d010903")
+    once, twice = (head + bytes([0x31, len(v)]) + v for v in (_TYPE_VALUE, _TYPE_VALUE * 2))
+    assert once in attributes
+    return attributes.replace(bytes([0x30, len(once)]) + once, bytes([0x30, len(twice)]) + twice)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -52,6 +69,8 @@ def _flip(attributes: bytes) -> bytes:
         (lambda i: i.stamp(SIGNATURE, status=1), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, status=2), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, change=_swap), "another type of content"),
+        (lambda i: i.stamp(SIGNATURE, change=_unset), "another type of content"),
+        (lambda i: i.stamp(SIGNATURE, change=_double), "another type of content"),
         (lambda i: i.stamp(SIGNATURE, change=_flip), "not signed by"),
         (lambda i: i.stamp(SIGNATURE, change=lambda a: a + a), "stands twice"),
         (lambda i: i.stamp(SIGNATURE, change=lambda _: b""), "another type of content"),
