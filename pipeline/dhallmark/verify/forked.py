@@ -99,6 +99,9 @@ def fork(judge: Judge) -> Copy:
         pid = os.fork()
         if not pid:
             _serve(theirs.fileno(), judge)
+    except OSError:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()

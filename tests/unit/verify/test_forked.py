@@ -20,6 +20,7 @@ import pytest
 
 from dhallmark.verify.basis import verdict_on
 from dhallmark.verify.files import FileTarget
+from dhallmark.verify.forked import fork
 
 if TYPE_CHECKING:
     from tests.unit.verify.conftest import SignedFiles
@@ -183,3 +184,19 @@ def await_end(processes: list[int]) -> None:
     while not all(ended(pid) for pid in processes):
         assert time.monotonic() < deadline, processes
         time.sleep(0.02)
+
+
+def test_no_signal_interrupts_the_making_of_a_copy(signed_files: SignedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler would raise in the copy, too, in the middle of what only the original is to finish."""
+    blocked: set[int] = set()
+
+    def none_more() -> int:
+        blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        raise BlockingIOError
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    monkeypatch.setattr(os, "fork", none_more)
+    with pytest.raises(BlockingIOError):
+        fork(signed_files.basis.judge())
+    assert {signal.SIGINT, signal.SIGTERM} <= blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
