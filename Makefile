@@ -8,9 +8,13 @@ SHELL := /bin/bash
 PYTHON = $$(ci/python)
 TOOLS = eval "$$(python3 ci/toolchain env)"
 export PYTHONPATH := $(CURDIR)/pipeline
+UNDER =
+PYTEST = $(PYTHON) $(UNDER) -m pytest
 PYTEST_ARGS ?=
-# Two files of tests at a time: most of the time they wait for servers. A lab belongs to one process.
+# Files of tests at a time. A lab belongs to one process.
 PARALLEL = -n 2 --dist loadfile
+# Twice as many where most of the time they wait for servers.
+WAITING = -n 4 --dist loadfile
 
 .PHONY: help
 help: ## List the targets
@@ -22,10 +26,9 @@ demo: tools-demo ## Release the example with Dagger, in a lab, and show the verd
 
 .PHONY: test
 test: tools ## Everything that CI runs
-	@rm -f .coverage*
 	# What was not running before is stopped again, also after a failure.
 	python3 ci/toolchain engine status >/dev/null || trap '$(MAKE) --no-print-directory stop' EXIT
-	$(MAKE) --no-print-directory lint unit component dagger coverage
+	$(MAKE) --no-print-directory lint unit component dagger
 
 .PHONY: tools
 tools: ## Install the engine and the tools that are missing
@@ -51,7 +54,7 @@ lint: ## Type checks and lint
 
 .PHONY: unit
 unit: ## Tests that need nothing but Python
-	@$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/unit tests/conformance $(PYTEST_ARGS)
+	@$(PYTEST) $(PARALLEL) tests/unit tests/conformance $(PYTEST_ARGS)
 
 FUZZ ?= 20
 .PHONY: fuzz
@@ -62,16 +65,18 @@ fuzz: ## Mutants of bundles, layouts and policies, FUZZ times as many as `make u
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
 	@$(TOOLS)
-	$(PYTHON) -m coverage run -m pytest $(PARALLEL) tests/component tests/docs $(PYTEST_ARGS)
+	$(PYTEST) $(WAITING) tests/component tests/docs $(PYTEST_ARGS)
 
 .PHONY: dagger
 dagger: tools ## Tests against a real Dagger engine
 	@$(TOOLS)
-	$(PYTHON) -m coverage run -m pytest tests/dagger $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadgroup tests/dagger $(PYTEST_ARGS)
 
 .PHONY: coverage
-coverage: ## The coverage of what ran since the last `make clean`
-	@python=$(PYTHON)
+coverage: ## What the tests cover: runs all of them, for a fifth longer
+	@rm -f .coverage*
+	$(MAKE) --no-print-directory unit component dagger UNDER='-m coverage run'
+	python=$(PYTHON)
 	"$$python" -m coverage combine --quiet
 	"$$python" -m coverage report --skip-covered --sort=cover
 
