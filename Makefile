@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/pipeline
 UNDER =
 PYTEST = $(PYTHON) $(UNDER) -m pytest
 PYTEST_ARGS ?=
-# Files of tests at a time. A lab belongs to one process.
+# How many files of tests run at once. A lab belongs to one process.
 PARALLEL = -n 2 --dist loadfile
 # Twice as many where most of the time they wait for servers.
 WAITING = -n 4 --dist loadfile
@@ -70,11 +70,12 @@ component: tools ## Tests against real servers, in network namespaces of their o
 .PHONY: dagger
 dagger: tools ## Tests against a real Dagger engine
 	@$(TOOLS)
-	$(PYTEST) -n 2 --dist loadgroup tests/dagger $(PYTEST_ARGS)
+	$(PYTEST) -n 2 tests/dagger $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: ## What the tests cover: runs all of them, for a fifth longer
 	@rm -f .coverage*
+	python3 ci/toolchain engine status >/dev/null || trap '$(MAKE) --no-print-directory stop' EXIT
 	$(MAKE) --no-print-directory unit component dagger UNDER='-m coverage run'
 	python=$(PYTHON)
 	"$$python" -m coverage combine --quiet

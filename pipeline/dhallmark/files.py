@@ -37,16 +37,14 @@ def digest_regular(
 ) -> tuple[Digest, bytes | None]:
     """The digest of a regular file of at most `max_bytes`, read in pieces; and its bytes, if they are at most `keep`.
 
-    `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised. So it
+    `stopped` is asked for each piece: where it says so, there is no digest, and UnreadableFileError is raised. So it
     is for what cannot be read.
     """
     whole = _small(path, max_bytes=max_bytes)
-    if whole is not None and not stopped():
-        return Digest.of(whole), whole if len(whole) <= keep else None
     found = hashlib.sha256()
     kept: list[bytes] | None = []
     size = 0
-    for piece in _pieces(path, max_bytes=max_bytes):
+    for piece in _pieces(path, max_bytes=max_bytes) if whole is None else (whole,):
         if stopped():
             raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
         found.update(piece)

@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagger
 import pytest
 from dagger import dag
 from tests.dagger.commits import commit
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from dhallmark.cli.app import _leaves
 from dhallmark.module import Dhallmark, Lab, Released
@@ -28,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = (sys.executable, str(ROOT / "ci" / "toolchain"))
 TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
 REGISTRY = "lab.dhallmark.test:5000"
+APART = {"test_calls.py", "test_engines.py", "test_image.py", "test_not_started.py", "test_steps.py"}
+"""Files of tests that do not look at the release that is made once."""
 NOT_STARTED = re.compile(
     "unable to start container process: waiting for init preliminary setup"
     "|runc delete container.*container does not exist"
@@ -37,15 +41,23 @@ thousands, and no result of ours."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the engine (`-n 2 --dist loadgroup`): one has the release that is made once, and all tests
-    that look at it; the other has the rest, of which most wait for engines with an empty cache.
-
-    A test whose container did not start is run once more, and the summary says so; any other failure stands."""
+    """A test whose container did not start is run once more, and the summary says so; any other failure stands."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["ContainerNotStartedError"]))
-            released = "released" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("released" if released else "apart"))
+
+
+class _TwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
+    """One process has the release that is made once, and all tests that look at it; the other has the rest, of which
+    most wait for engines with an empty cache. They share the engine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "apart" if Path(nodeid.partition("::")[0]).name in APART else "released"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401
+    return _TwoProcesses(config, log)
 
 
 class ContainerNotStartedError(Exception):

@@ -116,6 +116,18 @@ def test_a_file_of_any_size_is_read_whole(tmp_path: Path, size: int) -> None:
     assert digest_regular(path, max_bytes=size, keep=size) == (Digest.of(content), content)
 
 
+@pytest.mark.parametrize("size", [3, 8])
+def test_a_file_that_grows_or_shrinks_meanwhile_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    true = path.stat()
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*true[:6], size, *true[7:])))
+    assert read_regular(path, max_bytes=8) == b"12345"
+    assert digest_regular(path, max_bytes=8, keep=8) == (Digest.of(b"12345"), b"12345")
+
+
 def test_a_file_that_does_not_say_its_size_is_read_whole() -> None:
     assert b"Pid:" in read_regular("/proc/self/status", max_bytes=2**16)
     with pytest.raises(UnreadableFileError, match="more than 10 bytes"):

@@ -99,13 +99,24 @@ def fork(judge: Judge) -> Copy:
         pid = os.fork()
         if not pid:
             _serve(theirs.fileno(), judge)
+        return Copy(pid, ours, _handle_of(pid))
     except OSError:
         ours.close()
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-    return Copy(pid, ours, os.pidfd_open(pid))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _handle_of(pid: int) -> int:
+    """The pidfd of a copy; where there is none to be had, the copy is ended and OSError raised."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        raise
 
 
 def _serve(end: int, judge: Judge) -> NoReturn:

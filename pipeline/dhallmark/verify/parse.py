@@ -99,6 +99,7 @@ class InclusionProof(NamedTuple):
     """The path from an entry to the root of a log's Merkle tree (RFC 6962, section 2.1.1)."""
 
     log_index: int
+    """In its tree."""
     size: int
     root: bytes
     hashes: tuple[bytes, ...]

@@ -256,16 +256,18 @@ def _check_attributes(content: bytes, *, digest: bytes) -> None:
     for attribute in asn1.decode_der(_Attributes, _der(_SEQUENCE_TAG, _der(_SEQUENCE_TAG, content))).attributes:
         if attribute.kind in found:
             raise FormatError("an attribute of the timestamp stands twice")
+        if attribute.values.tag_bytes != _SET_TAG:
+            raise FormatError("an attribute of the timestamp has no set of values")
         found[attribute.kind] = attribute.values
-    # One value each, which DER writes in one way alone.
-    if not _is_set_of(found.get(_CONTENT_TYPE), _TST_INFO_DER):
+    # One value each, which DER writes in one way alone. What others hold is the authority's own affair: it signed that.
+    if not _holds(found.get(_CONTENT_TYPE), _TST_INFO_DER):
         raise FormatError("the timestamp's signature is over another type of content")
-    if not _is_set_of(found.get(_MESSAGE_DIGEST), _der(_OCTETS_TAG, digest)):
+    if not _holds(found.get(_MESSAGE_DIGEST), _der(_OCTETS_TAG, digest)):
         raise InvalidSignature
 
 
-def _is_set_of(values: asn1.TLV | None, value: bytes) -> bool:
-    return values is not None and values.tag_bytes == _SET_TAG and values.data == value
+def _holds(values: asn1.TLV | None, value: bytes) -> bool:
+    return values is not None and values.data == value
 
 
 def _verify(

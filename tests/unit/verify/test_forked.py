@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -200,3 +201,15 @@ def test_no_signal_interrupts_the_making_of_a_copy(signed_files: SignedFiles, mo
         fork(signed_files.basis.judge())
     assert {signal.SIGINT, signal.SIGTERM} <= blocked
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_a_copy_that_cannot_be_led_to_is_ended(signed_files: SignedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with subprocess.Popen(["sleep", "600"]) as stands_for_it:
+        monkeypatch.setattr(os, "fork", lambda: stands_for_it.pid)
+        monkeypatch.setattr(os, "pidfd_open", no_more)
+        with pytest.raises(OSError, match="Too many open files"):
+            fork(signed_files.basis.judge())
+        assert ended(stands_for_it.pid)

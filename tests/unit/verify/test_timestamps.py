@@ -49,6 +49,10 @@ _TYPE_VALUE = bytes.fromhex("060b2a864886f70d0109100104")
 """The type of a timestamp's content, as DER."""
 
 
+_OTHER = bytes.fromhex("300f06092a864886f70d01090530020500")
+"""An attribute that counts for nothing, whose values are a sequence."""
+
+
 def _unset(attributes: bytes) -> bytes:
     """The values of the type's attribute are a sequence, no set."""
     return attributes.replace(b"\x31\x0d" + _TYPE_VALUE, b"\x30\x0d" + _TYPE_VALUE)
@@ -69,7 +73,8 @@ def _double(attributes: bytes) -> bytes:
         (lambda i: i.stamp(SIGNATURE, status=1), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, status=2), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, change=_swap), "another type of content"),
-        (lambda i: i.stamp(SIGNATURE, change=_unset), "another type of content"),
+        (lambda i: i.stamp(SIGNATURE, change=_unset), "no set of values"),
+        (lambda i: i.stamp(SIGNATURE, change=lambda a: a + _OTHER), "no set of values"),
         (lambda i: i.stamp(SIGNATURE, change=_double), "another type of content"),
         (lambda i: i.stamp(SIGNATURE, change=_flip), "not signed by"),
         (lambda i: i.stamp(SIGNATURE, change=lambda a: a + a), "stands twice"),
