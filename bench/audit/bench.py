@@ -96,6 +96,8 @@ def peak_of(run: Callable[[], None]) -> float:
 
 
 def main() -> int:
+    # Commands run with bytecode, as an installed package does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--write", action="store_true")

@@ -126,6 +126,8 @@ def measure(approach: str, run: int, prepared: Path, calls: Sequence[Sequence[st
 
 
 def main() -> int:
+    # Commands run with bytecode, as an installed package does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--repeat", type=int, default=1, help="runs of each approach")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(REPOSITORY)} anew")

@@ -157,6 +157,8 @@ def _sample(session: int, seen: dict[int, float], peak: list[int], done: threadi
 
 
 def main() -> int:
+    # Commands run with bytecode, as an installed package does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--repeat", type=int, default=3)

@@ -162,6 +162,8 @@ def write(rows: list[dict[str, object]]) -> None:
 
 
 def main() -> int:
+    # Commands run with bytecode, as an installed package does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(description="Rendering a release against separate runs of dhall.")
     parser.add_argument("--repeat", type=int, default=3, help="how often each is run")
     parser.add_argument("--write", action="store_true", help=f"keep the raw results in {RESULTS.name}")
