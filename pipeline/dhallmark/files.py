@@ -20,6 +20,7 @@ from dhallmark.errors import InputError, Location
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """Opening a named pipe that nobody writes to waits forever without the last."""
 _PIECE = 1024 * 1024
+_LEAST_PIECE = 4096
 
 
 class UnreadableFileError(InputError):
@@ -28,8 +29,7 @@ class UnreadableFileError(InputError):
 
 def read_regular(path: Path | str, *, max_bytes: int) -> bytes:
     """The bytes of a regular file of at most `max_bytes`; links are followed. Raises UnreadableFileError."""
-    whole = _small(path, max_bytes=max_bytes)
-    return b"".join(_pieces(path, max_bytes=max_bytes)) if whole is None else whole
+    return b"".join(_pieces(path, max_bytes=max_bytes))
 
 
 def digest_regular(
@@ -37,14 +37,13 @@ def digest_regular(
 ) -> tuple[Digest, bytes | None]:
     """The digest of a regular file of at most `max_bytes`, read in pieces; and its bytes, if they are at most `keep`.
 
-    `stopped` is asked for each piece: where it says so, there is no digest, and UnreadableFileError is raised. So it
+    `stopped` is asked before each piece: where it says so, there is no digest, and UnreadableFileError is raised. So it
     is for what cannot be read.
     """
-    whole = _small(path, max_bytes=max_bytes)
     found = hashlib.sha256()
     kept: list[bytes] | None = []
     size = 0
-    for piece in _pieces(path, max_bytes=max_bytes) if whole is None else (whole,):
+    for piece in _pieces(path, max_bytes=max_bytes):
         if stopped():
             raise UnreadableFileError("reading was stopped", where=Location(file=str(path)))
         found.update(piece)
@@ -56,28 +55,8 @@ def digest_regular(
     return Digest.from_hex(found.hexdigest()), None if kept is None else b"".join(kept)
 
 
-def _small(path: Path | str, *, max_bytes: int) -> bytes | None:
-    """The bytes of a small regular file, by few calls: thousands of these are read one by one.
-
-    None for any other, also where something is wrong with it: reading its pieces says what.
-    """
-    try:
-        descriptor = os.open(path, _OPEN)
-        try:
-            status = os.fstat(descriptor)
-            size = status.st_size
-            if not stat.S_ISREG(status.st_mode) or not 0 < size <= min(max_bytes, _PIECE):
-                return None
-            found = os.read(descriptor, size + 1)  # one more, to see that it has not grown meanwhile
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError):
-        return None
-    return found if len(found) == size else None
-
-
 def _pieces(path: Path | str, *, max_bytes: int) -> Iterator[bytes]:
-    """The bytes of a regular file. Raises UnreadableFileError."""
+    """The bytes of a regular file. By plain calls of the system: thousands of small files are read one by one."""
     try:
         descriptor = os.open(path, _OPEN)
         try:
@@ -88,12 +67,15 @@ def _pieces(path: Path | str, *, max_bytes: int) -> Iterator[bytes]:
                 message = f"{status.st_size} bytes; at most {max_bytes} are read"
                 raise UnreadableFileError(message, where=Location(file=str(path)))
             left = max_bytes
-            while piece := os.read(descriptor, _PIECE):
+            piece_size = max(_LEAST_PIECE, min(status.st_size + 1, _PIECE))
+            while piece := os.read(descriptor, piece_size):
                 # A file may grow meanwhile, and one that says nothing of its size may be endless.
                 left -= len(piece)
                 if left < 0:
                     raise UnreadableFileError(f"more than {max_bytes} bytes", where=Location(file=str(path)))
                 yield piece
+                if len(piece) == status.st_size < piece_size:
+                    break  # More was asked for and this is all: no need to ask again.
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -23,7 +23,6 @@ from dhallmark.verify.schemes import DIGESTS, Key, Scheme, Way
 _GRANTED = 0
 _SIGNED_DATA = ObjectIdentifier("1.2.840.113549.1.7.2")
 _TST_INFO = ObjectIdentifier("1.2.840.113549.1.9.16.1.4")
-_TST_INFO_DER = asn1.encode_der(_TST_INFO)
 _CONTENT_TYPE = ObjectIdentifier("1.2.840.113549.1.9.3")
 _MESSAGE_DIGEST = ObjectIdentifier("1.2.840.113549.1.9.4")
 _HASHES: dict[ObjectIdentifier, HashAlgorithm] = {
@@ -130,7 +129,7 @@ class _BareSigner:
 @asn1.sequence
 class _Attribute:
     kind: ObjectIdentifier
-    values: asn1.TLV
+    values: asn1.SetOf[asn1.TLV]
 
 
 @asn1.sequence
@@ -252,22 +251,16 @@ def _signer(content: asn1.TLV) -> _Signer | _BareSigner:
 
 def _check_attributes(content: bytes, *, digest: bytes) -> None:
     """The signature is over the attributes; these must bind the content (RFC 5652, section 5.4)."""
-    found: dict[ObjectIdentifier, asn1.TLV] = {}
+    found: dict[ObjectIdentifier, list[asn1.TLV]] = {}
     for attribute in asn1.decode_der(_Attributes, _der(_SEQUENCE_TAG, _der(_SEQUENCE_TAG, content))).attributes:
         if attribute.kind in found:
             raise FormatError("an attribute of the timestamp stands twice")
-        if attribute.values.tag_bytes != _SET_TAG:
-            raise FormatError("an attribute of the timestamp has no set of values")
-        found[attribute.kind] = attribute.values
-    # One value each, which DER writes in one way alone. What others hold is the authority's own affair: it signed that.
-    if not _holds(found.get(_CONTENT_TYPE), _TST_INFO_DER):
+        found[attribute.kind] = attribute.values.as_list()
+    kinds, digests = found.get(_CONTENT_TYPE, []), found.get(_MESSAGE_DIGEST, [])
+    if len(kinds) != 1 or kinds[0].parse(ObjectIdentifier) != _TST_INFO:
         raise FormatError("the timestamp's signature is over another type of content")
-    if not _holds(found.get(_MESSAGE_DIGEST), _der(_OCTETS_TAG, digest)):
+    if len(digests) != 1 or digests[0].parse(bytes) != digest:
         raise InvalidSignature
-
-
-def _holds(values: asn1.TLV | None, value: bytes) -> bool:
-    return values is not None and values.data == value
 
 
 def _verify(

@@ -49,8 +49,10 @@ _TYPE_VALUE = bytes.fromhex("060b2a864886f70d0109100104")
 """The type of a timestamp's content, as DER."""
 
 
-_OTHER = bytes.fromhex("300f06092a864886f70d01090530020500")
-"""An attribute that counts for nothing, whose values are a sequence."""
+def _other(values: str) -> Callable[[bytes], bytes]:
+    """Adds an attribute that counts for nothing, with `values` in hex."""
+    content = bytes.fromhex("06092a864886f70d010905" + values)
+    return lambda attributes: attributes + bytes([0x30, len(content)]) + content
 
 
 def _unset(attributes: bytes) -> bytes:
@@ -73,8 +75,10 @@ def _double(attributes: bytes) -> bytes:
         (lambda i: i.stamp(SIGNATURE, status=1), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, status=2), "granted no timestamp"),
         (lambda i: i.stamp(SIGNATURE, change=_swap), "another type of content"),
-        (lambda i: i.stamp(SIGNATURE, change=_unset), "no set of values"),
-        (lambda i: i.stamp(SIGNATURE, change=lambda a: a + _OTHER), "no set of values"),
+        (lambda i: i.stamp(SIGNATURE, change=_unset), "timestamp: "),
+        (lambda i: i.stamp(SIGNATURE, change=_other("30020500")), "timestamp: "),
+        (lambda i: i.stamp(SIGNATURE, change=_other("3102ffff")), "timestamp: "),
+        (lambda i: i.stamp(SIGNATURE, change=_other("3106020102020101")), "timestamp: "),
         (lambda i: i.stamp(SIGNATURE, change=_double), "another type of content"),
         (lambda i: i.stamp(SIGNATURE, change=_flip), "not signed by"),
         (lambda i: i.stamp(SIGNATURE, change=lambda a: a + a), "stands twice"),
