@@ -18,7 +18,7 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import SLSA_PROVENANCE_V1, Statement
 from dhallmark.verdict import Check, Outcome, Verdict
 from dhallmark.verify.artifact import gather
-from dhallmark.verify.claimed import claimed_payload, claimed_statement, claimed_type
+from dhallmark.verify.claimed import claimed_payload, claimed_type
 from dhallmark.verify.judge import Evidence, Judge
 from dhallmark.verify.reference import Reference, Registries, judge_reference
 
@@ -159,7 +159,7 @@ def accepted_provenance(verdict: Verdict) -> str | None:
 def _any_provenance(evidence: Evidence) -> str | None:
     """Where a bundle was found that claims to be provenance of this artifact; nobody vouches for it."""
     for source, bundle in evidence.bundles.items():
-        if isinstance(bundle, bytes) and claimed_type(bundle) == SLSA_PROVENANCE_V1 and claimed_statement(bundle):
+        if isinstance(bundle, bytes) and claimed_type(bundle) == SLSA_PROVENANCE_V1:
             return source
     return None
 

@@ -26,7 +26,7 @@ from dhallmark.oci.descriptor import (
     referrer_manifest,
 )
 from dhallmark.statement import Statement
-from dhallmark.verify.artifact import claimed_type
+from dhallmark.verify.claimed import claimed_type
 
 Json = dict[str, Any]
 

@@ -24,14 +24,14 @@ from dhallmark.oci.descriptor import Descriptor, Manifest, split_repository
 from dhallmark.oci.store import Store, StoreDigestError, StoreError
 from dhallmark.reasons import Reason
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.judge import Evidence, Judge, claimed_type
+from dhallmark.verify.judge import Evidence, Judge
 from dhallmark.verify.layouts.layer import Layer, read_layer
 from dhallmark.verify.legacy import LegacySignature, legacy_layers
 from dhallmark.verify.parse import MAX_BUNDLE_BYTES
 from dhallmark.verify.policy import ArtifactFacts
 from dhallmark.verify.trust import TrustRoot
 
-__all__ = ["claimed_type", "examine", "gather", "verify_artifact"]
+__all__ = ["examine", "gather", "verify_artifact"]
 
 MAX_SECONDS = 600.0
 """For reading one artifact with all that is attached; a registry that takes longer has not answered."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dhallmark.config.policy import Policy
 from dhallmark.verdict import Check, Verdict
-from dhallmark.verify.claimed import claimed_statement, claimed_type, is_layout, type_of
+from dhallmark.verify.claimed import claimed_statement, is_layout, type_of
 from dhallmark.verify.claims import ArtifactFacts, Broken, Signed, SignedMessage, claim_of
 from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.policy import PolicyJudge
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     # So is what few policies or artifacts ask for.
     from dhallmark.verify.legacy import LegacySignature
-
-__all__ = ["Evidence", "Judge", "claimed_statement", "claimed_type"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
