@@ -10,7 +10,7 @@ from toolchain.errors import ToolchainError
 from toolchain.go import BUILT_WITH, Go
 from toolchain.layout import TOOLS
 
-RECIPE = "go-tool 1"
+RECIPE = "go-tool 2"
 """Part of every key: a change in how tools are built must rebuild them."""
 
 
@@ -69,11 +69,13 @@ class GoTool:
 
     def build(self, *, go: Go, folder: Path, log: Path) -> None:
         """Compile every command into `folder`/bin."""
+        # Debug information is left out when it is linked: not to write it spares a sixth of the compiler's time.
+        unseen = "-gcflags=all=-dwarf=false"
         flags = ["-s", "-w", *(f"-X {variable}={self.version()}" for variable in self.stamp)]
         target = folder / "bin"
         target.mkdir()
         for name, package in self.commands:
-            arguments: list[str | Path] = [go.program, "build", "-ldflags", " ".join(flags)]
+            arguments: list[str | Path] = [go.program, "build", unseen, "-ldflags", " ".join(flags)]
             if self.tags:
                 arguments += ["-tags", ",".join(self.tags)]
             if self.lock != "go.mod":

@@ -119,6 +119,12 @@ def test_build_never_changes_the_lock_nor_takes_flags_of_other_projects() -> Non
     assert (env["GOWORK"], env["GOPROXY"], env["GOTOOLCHAIN"]) == ("off", "p", f"go{BUILT_WITH}")
 
 
+def test_what_the_user_says_of_the_compilers_memory_is_kept() -> None:
+    assert build_environment({})["GOGC"] == "400"
+    env = build_environment({"GOGC": "50", "GOMEMLIMIT": "1GiB"})
+    assert (env["GOGC"], env["GOMEMLIMIT"]) == ("50", "1GiB")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("1.42.1\n", (1, 42, 1)), ("1.41.2", (1, 41, 2)), ("1.42", (1, 42)), ("unknown", None)]
 )
