@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,30 +21,17 @@ import dagger
 import pytest
 from dagger import dag
 from tests.dagger.commits import commit
+from tests.dagger.starting import ContainersNotStarted
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-from dhallmark.cli.app import _leaves
 from dhallmark.module import Dhallmark, Lab, Released
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = (sys.executable, str(ROOT / "ci" / "toolchain"))
 TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
 REGISTRY = "lab.dhallmark.test:5000"
-APART = {"test_calls.py", "test_engines.py", "test_image.py", "test_not_started.py", "test_steps.py"}
+APART = {"test_calls.py", "test_engines.py", "test_image.py", "test_starting.py", "test_steps.py"}
 """Files of tests that do not look at the release that is made once."""
-NOT_STARTED = re.compile(
-    "unable to start container process: waiting for init preliminary setup"
-    "|runc delete container.*container does not exist"
-)
-"""What runc, and the engine that called it, say where a container died before it ran anything: seen once in many
-thousands, and no result of ours."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test whose container did not start is run once more, and the summary says so; any other failure stands."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["ContainerNotStartedError"]))
 
 
 class _TwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
@@ -60,32 +47,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _TwoProcesses(config, log)
 
 
-class ContainerNotStartedError(Exception):
-    """A container died before it ran anything."""
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call() -> Generator[None, object, object]:
-    with telling_not_started():
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup() -> Generator[None, object, object]:
-    with telling_not_started():
-        return (yield)
-
-
-@contextmanager
-def telling_not_started() -> Iterator[None]:
-    """Raise ContainerNotStartedError in place of what says so, in a group of exceptions or by itself."""
-    try:
-        yield
-    except Exception as error:
-        said = next((text for text in map(str, _leaves(error)) if NOT_STARTED.search(text)), None)
-        if said is None:
-            raise
-        raise ContainerNotStartedError(said) from error
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ContainersNotStarted())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +61,17 @@ class Engine:
     @property
     def base_image(self) -> str:
         return self.environment["DHALLMARK_BASE_IMAGE"]
+
+    @property
+    def places(self) -> tuple[Path, Path]:
+        """Where it keeps its state and its logs."""
+        cache = Path(self.environment["DHALLMARK_CACHE"])
+        return cache / "state" / f"engine-{self.name}", cache / "run" / f"engine-{self.name}"
+
+    @property
+    def log(self) -> Path:
+        """What it says of each container."""
+        return self.places[1] / "engine.log"
 
 
 def start_engine(name: str, *options: str) -> Engine:
@@ -123,10 +97,8 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def engine_places(engine: Engine) -> tuple[Path, ...]:
     """Where the shared engine keeps its state and its logs."""
-    cache = Path(engine.environment["DHALLMARK_CACHE"])
-    places = (cache / "state" / f"engine-{engine.name}", cache / "run" / f"engine-{engine.name}")
-    assert all(place.is_dir() for place in places)
-    return places
+    assert all(place.is_dir() for place in engine.places)
+    return engine.places
 
 
 @contextmanager
@@ -139,7 +111,7 @@ def fresh_engine(name: str) -> Iterator[Engine]:
     finally:
         subprocess.run([*TOOLCHAIN, "engine", "stop", "--name", name], check=True, timeout=120)
         # Gigabytes that nobody will ask for: the next one starts with an empty cache, too.
-        shutil.rmtree(Path(engine.environment["DHALLMARK_CACHE"]) / "state" / f"engine-{name}")
+        shutil.rmtree(engine.places[0])
 
 
 @pytest.fixture(scope="session")
@@ -156,19 +128,21 @@ def third_engine() -> Iterator[Engine]:
         yield engine
 
 
-def dagger_client(engine: Engine, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the `dagger` client on the module in this checkout."""
+def dagger_client(engine: Engine, command: str, *arguments: str, trace: str | None = None) -> str:
+    """Run the `dagger` client on the module in this checkout, as part of a trace (W3C's 32 digits) if one is given;
+    return standard output."""
+    traced = {} if trace is None else {"TRACEPARENT": f"00-{trace}-{secrets.token_hex(8)}-01"}
     done = subprocess.run(
         ["dagger", command, "--progress=plain", *arguments],
         cwd=ROOT,
-        env={**engine.environment, "NO_COLOR": "1", "DAGGER_NO_NAG": "1"},
+        env={**engine.environment, "NO_COLOR": "1", "DAGGER_NO_NAG": "1", **traced},
         capture_output=True,
         text=True,
         check=False,
         timeout=2400,
     )
     assert done.returncode == 0, done.stderr[-5000:]
-    return done
+    return done.stdout
 
 
 RELOCKED = pytest.StashKey[bool]()
@@ -197,16 +171,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def call(engine: Engine, tools: Path, image_lock: Path) -> Callable[..., str]:
-    """Runs the `dagger` client; gives standard output, or the log."""
+    """Runs the `dagger` client; gives standard output."""
     shared = engine
 
     def run(
-        command: str, *arguments: str, engine: Engine | None = None, lock: Path | None = None, log: bool = False
+        command: str,
+        *arguments: str,
+        engine: Engine | None = None,
+        lock: Path | None = None,
+        trace: str | None = None,
     ) -> str:
         used = engine or shared
         options = [f"--base-image={used.base_image}", f"--tools={tools}", f"--image-lock={lock or image_lock}"]
-        done = dagger_client(used, command, *(options if command == "call" else ()), *arguments)
-        return done.stderr if log else done.stdout
+        return dagger_client(used, command, *(options if command == "call" else ()), *arguments, trace=trace)
 
     return run
 
