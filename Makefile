@@ -11,10 +11,14 @@ export PYTHONPATH := $(CURDIR)/pipeline
 UNDER =
 PYTEST = $(PYTHON) $(UNDER) -m pytest
 PYTEST_ARGS ?=
-# How many files of tests run at once. A lab belongs to one process.
-PARALLEL = -n 2 --dist loadfile
-# Twice as many where most of the time they wait for servers.
-WAITING = -n 4 --dist loadfile
+# $(call RUN,…): tests with these options. Exit code 75 of tests/dagger/starting.py: nothing failed but containers that
+# never started, and only a new session tries those again.
+define RUN
+code=0
+$(PYTEST) --dist loadfile $(1) $(PYTEST_ARGS) || code=$$?
+[ $$code != 75 ] || exec $(PYTEST) --last-failed --dist loadfile $(1) $(PYTEST_ARGS)
+exit $$code
+endef
 
 .PHONY: help
 help: ## List the targets
@@ -28,7 +32,7 @@ demo: tools-demo ## Release the example with Dagger, in a lab, and show the verd
 test: tools ## Everything that CI runs
 	# What was not running before is stopped again, also after a failure.
 	python3 ci/toolchain engine status >/dev/null || trap '$(MAKE) --no-print-directory stop' EXIT
-	$(MAKE) --no-print-directory lint unit component dagger
+	$(MAKE) --no-print-directory lint unit servers
 
 .PHONY: tools
 tools: ## Install the engine and the tools that are missing
@@ -54,7 +58,7 @@ lint: ## Type checks and lint
 
 .PHONY: unit
 unit: ## Tests that need nothing but Python
-	@$(PYTEST) $(PARALLEL) tests/unit tests/conformance $(PYTEST_ARGS)
+	@$(call RUN,-n 2 tests/unit tests/conformance)
 
 FUZZ ?= 20
 .PHONY: fuzz
@@ -62,25 +66,26 @@ fuzz: ## Mutants of bundles, layouts and policies, FUZZ times as many as `make u
 	@DHALLMARK_FUZZ=$(FUZZ) $(PYTHON) -m pytest -n 2 --hypothesis-show-statistics tests/unit/verify/test_mutations.py \
 		tests/unit/verify/layouts/test_properties.py tests/unit/config/test_policy_fuzz.py $(PYTEST_ARGS)
 
+.PHONY: servers
+servers: tools ## The tests of `component` and `dagger` beside each other, since both mostly wait
+	@$(TOOLS)
+	$(call RUN,-n 6 --no-loadscope-reorder tests/dagger tests/docs tests/component)
+
 .PHONY: component
 component: tools ## Tests against real servers, in network namespaces of their own
 	@$(TOOLS)
-	$(PYTEST) $(WAITING) tests/component tests/docs $(PYTEST_ARGS)
+	$(call RUN,-n 4 tests/docs tests/component)
 
 .PHONY: dagger
 dagger: tools ## Tests against a real Dagger engine
 	@$(TOOLS)
-	code=0
-	$(PYTEST) -n 2 tests/dagger $(PYTEST_ARGS) || code=$$?
-	# 75: nothing failed but containers that never started, and only a new session tries those again.
-	[ $$code != 75 ] || { code=0; $(PYTEST) --last-failed tests/dagger $(PYTEST_ARGS) || code=$$?; }
-	exit $$code
+	$(call RUN,-n 2 tests/dagger)
 
 .PHONY: coverage
 coverage: ## What the tests cover: runs all of them, for a fifth longer
 	@rm -f .coverage*
 	python3 ci/toolchain engine status >/dev/null || trap '$(MAKE) --no-print-directory stop' EXIT
-	$(MAKE) --no-print-directory unit component dagger UNDER='-m coverage run'
+	$(MAKE) --no-print-directory unit servers UNDER='-m coverage run'
 	python=$(PYTHON)
 	"$$python" -m coverage combine --quiet
 	"$$python" -m coverage report --skip-covered --sort=cover

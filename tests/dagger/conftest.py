@@ -15,14 +15,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagger
 import pytest
 from dagger import dag
 from tests.dagger.commits import commit
 from tests.dagger.starting import ContainersNotStarted
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from dhallmark.module import Dhallmark, Lab, Released
 
@@ -30,21 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = (sys.executable, str(ROOT / "ci" / "toolchain"))
 TOOLS = ("helm", "cosign", "crane", "fulcio", "rekor-server", "timestamp-server", "registry", "distribution")
 REGISTRY = "lab.dhallmark.test:5000"
-APART = {"test_calls.py", "test_engines.py", "test_image.py", "test_starting.py", "test_steps.py"}
-"""Files of tests that do not look at the release that is made once."""
-
-
-class _TwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
-    """One process has the release that is made once, and all tests that look at it; the other has the rest, of which
-    most wait for engines with an empty cache. They share the engine."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "apart" if Path(nodeid.partition("::")[0]).name in APART else "released"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401
-    return _TwoProcesses(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

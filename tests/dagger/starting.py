@@ -2,7 +2,7 @@
 
 The engine keeps how an exec ended for as long as the session lives (`sharedOp.Exec` of BuildKit's solver), so whoever
 asks again in the same session gets the same failure. A run of tests in which nothing else failed therefore ends with
-an exit code of its own, and `make dagger` runs what failed once more, in a new session.
+an exit code of its own, and the Makefile runs what failed once more, in a new session.
 """
 
 from __future__ import annotations
