@@ -18,6 +18,8 @@ STATEMENT_V1 = "https://in-toto.io/Statement/v1"
 STATEMENT_V0_1 = "https://in-toto.io/Statement/v0.1"
 """What `cosign attest` writes to this day: the same fields with the same meaning."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MAX_SUBJECTS = 1024
+"""Of a statement that is verified: as many as sigstore-go takes (P8)."""
 
 COSIGN_SIGN_V1 = "https://sigstore.dev/cosign/sign/v1"
 """The statement that Flux and cosign take for "the" signature of an artifact."""
@@ -53,6 +55,8 @@ class Statement:
     subjects: tuple[Subject, ...]
     """At least one; each has a SHA-256 digest."""
     predicate: Mapping[str, Any]
+    foreign: tuple[str, ...] = ()
+    """Of each subject that has no SHA-256 digest, and so is none of `subjects`, what to say of it."""
 
     @classmethod
     def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: Mapping[str, Any]) -> Statement:
@@ -70,9 +74,9 @@ class Statement:
         return cls(payload, predicate_type, tuple(subjects), dict(predicate))
 
     @classmethod
-    def parse(cls, payload: bytes) -> Statement:
+    def parse(cls, payload: bytes, *, foreign: bool = False) -> Statement:
         """Read verified bytes. Raises FormatError for anything but a Statement (v1, v0.1), and DigestAlgorithmError,
-        which is one, for a subject without a SHA-256 digest."""
+        which is one, where no subject has a SHA-256 digest; without `foreign`, where any has none."""
         body = strictjson.parse(payload, what="statement")
         if not isinstance(body, dict) or body.get("_type") not in (STATEMENT_V1, STATEMENT_V0_1):
             raise FormatError(f"not a statement of type {STATEMENT_V1}")
@@ -85,15 +89,16 @@ class Statement:
         subjects = body.get("subject")
         if not isinstance(subjects, list) or not subjects:
             raise FormatError("statement: subject must be a list that is not empty")
-        return cls(
-            payload,
-            predicate_type,
-            tuple(_subject(item, index) for index, item in enumerate(subjects)),
-            predicate,
-        )
+        read = [_subject(item, index) for index, item in enumerate(subjects)]
+        known = tuple(one for one in read if isinstance(one, Subject))
+        others = tuple(one for one in read if isinstance(one, str))
+        if others and not (foreign and known):
+            raise DigestAlgorithmError(f"statement: {others[0]}")
+        return cls(payload, predicate_type, known, predicate, others)
 
 
-def _subject(item: object, index: int) -> Subject:
+def _subject(item: object, index: int) -> Subject | str:
+    """A subject; of one without a SHA-256 digest, what to say of it."""
     if not isinstance(item, dict):
         raise FormatError(f"statement: subject[{index}] must be an object")
     name = item.get("name", "")
@@ -104,7 +109,7 @@ def _subject(item: object, index: int) -> Subject:
         raise FormatError(f"statement: subject[{index}] has no digest")
     if "sha256" not in digests:
         algorithms = ", ".join(sorted(str(algorithm)[:20] for algorithm in digests)[:5])
-        raise DigestAlgorithmError(f"statement: subject[{index}] has no sha256 digest, only {algorithms}")
+        return f"subject[{index}] has no sha256 digest, only {algorithms}"
     sha256 = digests["sha256"]
     if not isinstance(sha256, str):
         raise FormatError(f"statement: subject[{index}].digest.sha256 must be a string")

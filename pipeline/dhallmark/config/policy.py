@@ -17,7 +17,7 @@ from dhallmark.config.base import Model, Name, RelativePath, Version
 from dhallmark.config.identities import IdentityRule, ReachableRule
 from dhallmark.config.values import DigestText, Moment, Span
 from dhallmark.digest import Digest
-from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1
+from dhallmark.statement import COSIGN_SIGN_V1, LINK_V0_3, MAX_SUBJECTS, SLSA_PROVENANCE_V1, TEST_RESULT_V0_1, VSA_V1
 
 PolicyStep = Literal["resolve", "render", "package", "publish", "verify", "rebuild"]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -255,7 +255,7 @@ class Policy(Model):
     `https://sigstore.dev/cosign/sign/v1` about the artifact that it names, an `.att` as the statement in it."""
     trust_root: TrustRootRule | None = None
     """Which trust roots are believed. Any that is given where this is not."""
-    max_subjects: Annotated[int, Field(ge=1, le=1024)] = 1024
+    max_subjects: Annotated[int, Field(ge=1, le=MAX_SUBJECTS)] = MAX_SUBJECTS
     """Most subjects in one statement (P8)."""
 
     _origin: Origin = PrivateAttr(default=Origin())

@@ -147,7 +147,7 @@ class _Reader:
             here = (*path, key)
             if key in found:
                 first = self._positions[here]
-                self._refuse(event, f"the key {key[:100]!r} stands twice", f"the first is at line {first.line}")
+                self._refuse(event, f"a second {key[:100]!r} in one mapping", f"the first is at line {first.line}")
             self._positions[here] = self._position(event)
             found[key] = self._value(next(self._events), here)
         return found

@@ -7,7 +7,7 @@ anything is written to the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -76,7 +76,7 @@ def open_services(trust_config: ClientTrustConfig, *, timeout: float = TIMEOUT) 
     try:
         signing_config = trust_config.signing_config
         fulcio = signing_config.get_fulcio()
-        log = cast("Any", signing_config.get_tlogs()[0])
+        log = cast("Any", _only(signing_config.get_tlogs()))
         timestampers = signing_config.get_tsas()
         trusted_root = trust_config.trusted_root
     except (SigstoreError, ValueError) as error:
@@ -125,13 +125,24 @@ def open_witnesses(trust_config: ClientTrustConfig, *, timeout: float = TIMEOUT)
         raise ConfigError(f"the trust config names no usable service: {error}") from error
     log: Any = None
     if logs:
-        client: Any = RekorClient(logs[0].url) if logs[0].major_api_version == 1 else RekorV2Client(logs[0].url)
+        service = _only(logs)
+        client: Any = RekorClient(service.url) if service.major_api_version == 1 else RekorV2Client(service.url)
         log = _Log(client, timeout)
     return Witnesses(
         log=log,
         timestampers=tuple(_Timestamper(TimestampAuthorityClient(service.url), timeout) for service in authorities),
         trusted_root=inner.trusted_root.to_json().encode(),
     )
+
+
+def _only(logs: Sequence[Any]) -> Any:  # noqa: ANN401 - services and their clients have no type in common
+    """The one log that is asked for. Raises ConfigError for more: a signature goes into one."""
+    if len(logs) > 1:
+        raise ConfigError(
+            f"the signing config asks for entries in {len(logs)} transparency logs, and one is written",
+            hint="set rekorTlogConfig.selector to ANY",
+        )
+    return logs[0]
 
 
 class _LimitedAdapter(HTTPAdapter):

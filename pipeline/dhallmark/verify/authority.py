@@ -32,9 +32,13 @@ class Role(Enum):
 
 
 # webpki's policy wants clientAuth; Fulcio's certificates have codeSigning, which is a check of its own.
+# An authority's own may be critical, for all that RFC 5280 (4.2.1.12) says.
 _CA, _LEAF = (
-    policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
-    for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
+    policy.may_be_present(ExtendedKeyUsage, criticality, None)
+    for policy, criticality in (
+        (ExtensionPolicy.webpki_defaults_ca(), Criticality.AGNOSTIC),
+        (ExtensionPolicy.webpki_defaults_ee(), Criticality.NON_CRITICAL),
+    )
 )
 
 
@@ -120,6 +124,11 @@ def _require_issuer(certificate: Certificate, *, below: int) -> None:
 
 def _require_stamping(certificate: Certificate) -> None:
     """Raises FormatError or ExtensionNotFound unless its key is for timestamps alone (RFC 3161, section 2.3)."""
-    usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage)
+    try:
+        usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage)
+    except ExtensionNotFound as error:
+        raise FormatError(
+            "the first certificate of the timestamp authority in the trust root is not for timestamps"
+        ) from error
     if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
         raise FormatError("the timestamp authority's certificate is not for timestamps alone")

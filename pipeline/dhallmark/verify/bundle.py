@@ -25,16 +25,19 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509 import Certificate
 
 from dhallmark.digest import Digest
+from dhallmark.errors import FormatError
 from dhallmark.identity import Identity, Signatory
 from dhallmark.reasons import Reason
-from dhallmark.statement import PAYLOAD_TYPE, DigestAlgorithmError, Statement
+from dhallmark.statement import MAX_SUBJECTS, PAYLOAD_TYPE, DigestAlgorithmError, Statement
 from dhallmark.verdict import Verdict
 from dhallmark.verify import body, certificate, keys, log, sct, timestamps
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.listed import require_count
 from dhallmark.verify.parse import (
     Envelope,
     InclusionProof,
@@ -141,7 +144,7 @@ class _Verification:
         """Run all steps but the first. It pauses before each that runs much code of its own."""
         run = self.run
         run.step("signature.kind", lambda: _require_kind(bundle, self.demands))
-        signer = run.step("signature.key", lambda: _find_signer(bundle, self.keys))
+        signer = run.step("signature.key", lambda: _find_signer(bundle, self.keys, message))
         yield
         if isinstance(bundle.content, Envelope):
             signed: Content | None = Content.of(bundle.content.pae)
@@ -183,7 +186,7 @@ class _Verification:
         signed = self.run.step("message", lambda: _find_message(signature, message))
         if signed is None or signer is None:
             return signed
-        if self.run.step("signature", lambda: _verify_signature(signer.key, signature.signature, signed)):
+        if self.run.step("signature", lambda: _verify_message_signature(signer.key, signature, signed)):
             self.message = Digest.from_hex(signed.sha256.hex())
         return signed
 
@@ -272,20 +275,49 @@ def _require_kind(bundle: ParsedBundle, demands: Demands) -> None:
         )
 
 
-def _find_signer(bundle: ParsedBundle, managed_keys: Sequence[ManagedKey]) -> _Signer:
+def _find_signer(bundle: ParsedBundle, managed_keys: Sequence[ManagedKey], message: Digest | bytes | None) -> _Signer:
     with border(Reason.FORMAT_UNSUPPORTED, "key"):
         if bundle.certificate is not None:
             return _Signer(key=Key.of(bundle.certificate.public_key()), logged=bundle.certificate_der, managed=None)
         hint = bundle.key_hint or ""
-        chosen = keys.choose(managed_keys, hint)
+        chosen = keys.choose(managed_keys, hint) or _key_that_signed(bundle.content, managed_keys, message)
         if chosen is None:
             raise Refusal(
                 Reason.KEY_UNKNOWN,
-                "the bundle names a managed key, and it is none of those that are trusted",
+                "the bundle is signed by a managed key, and by none of those that are trusted",
                 expected=", ".join(key.identity.fingerprint for key in managed_keys) or "a certificate",
-                found=hint[:100],
+                found=hint[:100] or "no name of a key",
             )
         return _Signer(key=chosen.ready, logged=chosen.der, managed=chosen)
+
+
+def _key_that_signed(
+    content: Envelope | MessageSignature, managed_keys: Sequence[ManagedKey], message: Digest | bytes | None
+) -> ManagedKey | None:
+    """The key that fits the signature, for a bundle that names none: hints are whatever a signer writes."""
+    try:
+        signed = Content.of(content.pae) if isinstance(content, Envelope) else _find_message(content, message)
+    except Refusal:  # its own check says so
+        return None
+    for managed in managed_keys:
+        try:
+            managed.ready.verify(content.signature, signed)
+        except (InvalidSignature, BytesNeededError, FormatError, ValueError):
+            continue
+        return managed
+    return None
+
+
+def _verify_message_signature(key: Key, signature: MessageSignature, signed: Content) -> bool:
+    try:
+        return _verify_signature(key, signature.signature, signed)
+    except Refusal as refusal:
+        if isinstance(key.public, ed25519.Ed25519PublicKey) and signature.algorithm == "SHA2_512":
+            raise Refusal(
+                Reason.FORMAT_UNSUPPORTED,
+                "a signature that is not pure Ed25519, and Ed25519ph, over a SHA-512, is not read",
+            ) from refusal
+        raise
 
 
 def _verify_signature(key: Key, signature: bytes, signed: Content) -> bool:
@@ -298,7 +330,9 @@ def _verify_signature(key: Key, signature: bytes, signed: Content) -> bool:
             ) from error
         except BytesNeededError as error:
             raise Refusal(
-                Reason.FORMAT_UNSUPPORTED, "a signature by a key of this kind needs the bytes of the file"
+                Reason.FORMAT_UNSUPPORTED,
+                "a signature by a key of this kind needs the bytes of the file: neither its SHA-256 nor a file that is "
+                "too large to be held will do",
             ) from error
         return True
 
@@ -316,9 +350,11 @@ def _require_payload_type(payload_type: str) -> None:
 def _read_statement(payload: bytes) -> Statement:
     with border(Reason.STATEMENT_MALFORMED, "statement"):
         try:
-            return Statement.parse(payload)
+            statement = Statement.parse(payload, foreign=True)
         except DigestAlgorithmError as error:
             raise Refusal(Reason.SUBJECT_ALGORITHM, error.message) from error
+        require_count(statement, MAX_SUBJECTS)
+        return statement
 
 
 def _find_message(signature: MessageSignature, message: Digest | bytes | None) -> Content:

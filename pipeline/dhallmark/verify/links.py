@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dhallmark.digest import Digest
 from dhallmark.reasons import Reason
 from dhallmark.statement import Statement
+from dhallmark.verify.listed import require_comparable
 from dhallmark.verify.refusal import Refusal, border
 
 PACKAGE = "package"
@@ -31,6 +32,7 @@ class LinkRecord:
     @classmethod
     def read(cls, statement: Statement) -> LinkRecord:
         """The link in a statement of type link/v0.3. Refuses a predicate of another shape."""
+        require_comparable(statement)
         with border(Reason.STATEMENT_PREDICATE, "link"):
             name = statement.predicate.get("name")
             if not isinstance(name, str) or not name:

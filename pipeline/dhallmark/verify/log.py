@@ -77,11 +77,11 @@ def read_integrated_time(entry: LogEntry, log: Log) -> datetime | None:
 def verify_key_period(log: Log, times: Sequence[datetime]) -> None:
     """Refuse an entry that was made, by one of `times`, when the log's key was not valid (T8)."""
     for moment in times:
-        if not log.period.contains(moment):
+        if not log.periods.contains(moment):
             raise Refusal(
                 Reason.LOG_KEY_VALIDITY,
                 "the entry was made when the log's key was not valid",
-                expected=str(log.period),
+                expected=str(log.periods),
                 found=moment.isoformat(),
             )
 
@@ -145,7 +145,7 @@ def _key_of(log: Log) -> Key:
 
 
 def _line_of(checkpoint: Checkpoint, log: Log) -> Line:
-    line = checkpoint.signed_by(log.hints)
+    line = checkpoint.signed_by(log.hints, log.names)
     if line is None:
         raise Refusal(Reason.LOG_CHECKPOINT, "the checkpoint has no signature of the log that the entry is in")
     return line

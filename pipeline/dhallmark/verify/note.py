@@ -64,9 +64,13 @@ class Checkpoint(NamedTuple):
             text=f"{text}\n".encode(), origin=header[0], size=int(header[1]), root=root, lines=_lines(signatures)
         )
 
-    def signed_by(self, hints: Container[bytes]) -> Line | None:
-        """The first signature whose key's hint is one of `hints`. Those of others, such as witnesses, do not count."""
-        return next((line for line in self.lines if line.hint in hints), None)
+    def signed_by(self, hints: Container[bytes], names: Container[str]) -> Line | None:
+        """The first signature under one of `names` whose key's hint is one of `hints`, or else the first with the hint.
+
+        Those of others, such as witnesses, do not count: name and hint together name a key.
+        """
+        hinted = [line for line in self.lines if line.hint in hints]
+        return next((line for line in hinted if line.name in names), hinted[0] if hinted else None)
 
 
 def _lines(text: str) -> tuple[Line, ...]:

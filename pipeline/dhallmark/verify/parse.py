@@ -67,6 +67,7 @@ _LOG_ID = frozenset({"keyId"})
 _KIND = frozenset({"kind", "version"})
 _PROMISE = frozenset({"signedEntryTimestamp"})
 _CHECKPOINT = frozenset({"envelope"})
+_NO_HASH = frozenset({"", "HASH_ALGORITHM_UNSPECIFIED"})
 _HASHES = MappingProxyType({"SHA2_256": 32, "SHA2_384": 48, "SHA2_512": 64})
 
 
@@ -236,6 +237,9 @@ def _message_signature(message: Message) -> MessageSignature:
     if claimed is None:
         return MessageSignature(signature=signature, algorithm=None, digest=b"")
     algorithm, digest = protojson.string(claimed, "algorithm", path), protojson.octets(claimed, "digest", path)
+    if algorithm in _NO_HASH and not digest:
+        # cosign writes an empty message where Ed25519 signs the bytes themselves.
+        return MessageSignature(signature=signature, algorithm=None, digest=b"")
     if _HASHES.get(algorithm) != len(digest):
         raise Refusal(
             Reason.BUNDLE_MALFORMED,
@@ -322,9 +326,11 @@ def _entry(value: object, path: str, version: int) -> LogEntry:
     kind = protojson.required(entry, "kindVersion", path, _KIND)
     promise = protojson.child(entry, "inclusionPromise", path, _PROMISE)
     proof = _proof(entry, path)
-    if proof is None and (version >= _PROVEN or promise is None):
+    if version < _PROVEN and promise is None:
+        raise Refusal(Reason.LOG_PROMISE, "the log entry has no inclusion promise, as bundles v0.1 must", field=path)
+    if version >= _PROVEN and proof is None:
         raise Refusal(Reason.LOG_INCLUSION, "the log entry has no inclusion proof", field=path)
-    if proof is not None and proof.checkpoint is None and (version >= _PROVEN or promise is None):
+    if version >= _PROVEN and proof is not None and proof.checkpoint is None:
         raise Refusal(Reason.LOG_CHECKPOINT, "the inclusion proof has no checkpoint", field=path)
     return LogEntry(
         log_id=protojson.octets(log_id, "keyId", f"{path}.logId"),

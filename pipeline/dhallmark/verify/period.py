@@ -19,3 +19,16 @@ class Period:
     def __str__(self) -> str:
         start, end = (moment.isoformat() if moment else "…" for moment in (self.start, self.end))
         return f"{start} to {end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """Several intervals, each of which will do."""
+
+    each: tuple[Period, ...]
+
+    def contains(self, moment: datetime) -> bool:
+        return any(period.contains(moment) for period in self.each)
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.each))

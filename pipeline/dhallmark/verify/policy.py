@@ -30,6 +30,7 @@ from dhallmark.verify.contradictions import require_no_contradiction
 from dhallmark.verify.demands import Demands, SignatureKind
 from dhallmark.verify.identities import IdentityMatcher, evidence_of
 from dhallmark.verify.keys import ManagedKey
+from dhallmark.verify.listed import require_count
 from dhallmark.verify.parse import parse_bundle
 from dhallmark.verify.pausing import Pausing, alone
 from dhallmark.verify.refusal import Refusal
@@ -216,7 +217,7 @@ class PolicyJudge:
             if rule.threshold > 1:  # never met: there is one bundle, which has one signer
                 alone, least = [_Tried(claim.bundle, claim.identity, names)], rule.threshold
                 run.step("statement.threshold", lambda alone=alone, least=least: _require_signers(alone, least))  # type: ignore[misc]
-        run.step("subject.count", lambda: subjects.require_count(claim.statement, self.policy.max_subjects))
+        run.step("subject.count", lambda: require_count(claim.statement, self.policy.max_subjects))
         self._provenance(run, claim, names=())
         return tuple(run.checks)
 
@@ -260,7 +261,7 @@ class PolicyJudge:
         if isinstance(claim, Signed):
             signatory, names = claim.identity, self._signer(run, rule.identities, claim.identity)
             self._fresh(run, rule.max_age, claim.times)
-        run.step("subject.count", lambda: subjects.require_count(statement, self.policy.max_subjects))
+        run.step("subject.count", lambda: require_count(statement, self.policy.max_subjects))
         run.step("subject.digest", lambda: subjects.require_digest(statement, facts))
         run.step("subject.name", lambda: subjects.require_name(statement, facts, rule))
         run.step("subject.own", lambda: subjects.require_own(statement, facts, rule.allowed_subjects))
@@ -368,7 +369,7 @@ class PolicyJudge:
             self._signer(run, rule.identities, claim.identity)
             self._fresh(run, rule.max_age, claim.times)
             run.step("link.claims", lambda: require_no_contradiction(statement, claim.identity))
-        run.step("subject.count", lambda: subjects.require_count(statement, self.policy.max_subjects))
+        run.step("subject.count", lambda: require_count(statement, self.policy.max_subjects))
         link = run.step("link.predicate", lambda: links.LinkRecord.read(statement))
         return link if run.passed else None, claim.verdict(run.checks)
 

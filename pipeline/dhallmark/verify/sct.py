@@ -6,7 +6,7 @@ Source: RFC 6962, sections 3.2 and 3.3.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from cryptography.exceptions import InvalidSignature
@@ -35,16 +35,29 @@ def verify_embedded_scts(
 ) -> int:
     """How many trusted CT logs have promised to publish the certificate; refused where it is less than `least` (C17).
 
-    A promise of a log that is not trusted counts for nothing, one that a trusted log did not make is a forgery, and two
-    promises of one log are one.
+    A promise of a log that is not trusted, or was not at that time, counts for nothing; one that a trusted log did not
+    make is a forgery; and two promises of one log are one.
     """
     with border(Reason.CERTIFICATE_SCT, "SCT"):
         promised = set()
+        outside: tuple[Log, datetime] | None = None
         for sct in _embedded(extensions):
             log = trust.ct_logs.get(sct.log_id)
-            if log is not None:
-                _verify(sct, certificate, issuer_key_hash, log)
-                promised.add(log.log_id)
+            if log is None:
+                continue
+            signed_at = sct.timestamp.replace(tzinfo=UTC)
+            if not log.periods.contains(signed_at):
+                outside = log, signed_at
+                continue
+            _verify(sct, certificate, issuer_key_hash, log, signed_at)
+            promised.add(log.log_id)
+        if len(promised) < least and outside is not None:
+            raise Refusal(
+                Reason.CERTIFICATE_SCT,
+                "the SCT was signed when the log's key was not valid",
+                expected=str(outside[0].periods),
+                found=outside[1].isoformat(),
+            )
         if len(promised) < least:
             raise Refusal(
                 Reason.CERTIFICATE_SCT,
@@ -62,15 +75,9 @@ def _embedded(extensions: Extensions) -> Sequence[SignedCertificateTimestamp]:
     return found
 
 
-def _verify(sct: SignedCertificateTimestamp, certificate: Certificate, issuer_key_hash: bytes, log: Log) -> None:
-    signed_at = sct.timestamp.replace(tzinfo=UTC)
-    if not log.period.contains(signed_at):
-        raise Refusal(
-            Reason.CERTIFICATE_SCT,
-            "the SCT was signed when the log's key was not valid",
-            expected=str(log.period),
-            found=signed_at.isoformat(),
-        )
+def _verify(
+    sct: SignedCertificateTimestamp, certificate: Certificate, issuer_key_hash: bytes, log: Log, signed_at: datetime
+) -> None:
     if sct.entry_type is not LogEntryType.PRE_CERTIFICATE or log.key is None:
         raise Refusal(Reason.CERTIFICATE_SCT, "an SCT, or the key of its log, is of a kind that is not read")
     if not _fits(sct, log.key):

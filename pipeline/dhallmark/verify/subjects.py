@@ -13,17 +13,6 @@ _TREE = "environments/"
 """Files of a deploy tree have names that start with this (docs/formats.md)."""
 
 
-def require_count(statement: Statement, most: int) -> None:
-    """Refuse a statement about more than `most` subjects (P8)."""
-    if len(statement.subjects) > most:
-        raise Refusal(
-            Reason.SUBJECT_TOO_MANY,
-            "the statement has too many subjects",
-            expected=str(most),
-            found=str(len(statement.subjects)),
-        )
-
-
 def require_digest(statement: Statement, facts: ArtifactFacts) -> None:
     """Refuse a statement about another artifact (S6)."""
     if facts.digest not in {subject.digest for subject in statement.subjects}:
@@ -56,6 +45,12 @@ def require_own(statement: Statement, facts: ArtifactFacts, allowed: Subjects) -
         return
     if allowed is Subjects.RELEASE and facts.name is None:
         return  # what else is of a file's release cannot be told from the file
+    if statement.foreign:
+        raise Refusal(
+            Reason.SUBJECT_EXTRA,
+            f"the statement is also about something that cannot be compared: {statement.foreign[0]}",
+            expected=facts.name or facts.digest,
+        )
     stray = next((one for one in statement.subjects if not _belongs(one, facts, allowed)), None)
     if stray is not None:
         raise Refusal(

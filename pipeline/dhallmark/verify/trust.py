@@ -9,7 +9,7 @@ Source: sigstore protobuf-specs, sigstore_trustroot.proto and its JSON mapping.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from dhallmark.errors import FormatError, Location
 from dhallmark.verify import protojson
 from dhallmark.verify.authority import Authority, Role
 from dhallmark.verify.note import HINT_BYTES
-from dhallmark.verify.period import Period
+from dhallmark.verify.period import Period, Periods
 from dhallmark.verify.protojson import Message
 from dhallmark.verify.schemes import Key
 
@@ -56,8 +56,13 @@ class Log:
     """None where it is of a kind that this verifier does not read."""
     key_details: str
     """Kind and scheme of the key, as the trust root has it."""
-    period: Period
+    periods: Periods
     """When the log signed with this key."""
+
+    def is_same(self, other: Log) -> bool:
+        """Whether it is the same log with the same key, listed for another time."""
+        keys = [log.key and log.key.public for log in (self, other)]
+        return keys[0] == keys[1] and (self.key_details, self.names) == (other.key_details, other.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +105,13 @@ class TrustRoot:
         )
 
 
-def _period(holder: Message, path: str) -> Period:
-    """A validity period, always open where it is not there. One that is there has a start."""
+def _period(holder: Message, path: str, *, of_key: bool) -> Period:
+    """A validity period, always open where it is not there. That of a key has a start: it was made some time."""
     found = protojson.child(holder, "validFor", path, frozenset({"start", "end"}))
     if found is None:
         return Period(None, None)
     start = protojson.timestamp(found, "start", f"{path}.validFor")
-    if start is None:
+    if start is None and of_key:
         raise FormatError(f"{path}.validFor.start: is missing")
     return Period(start, protojson.timestamp(found, "end", f"{path}.validFor"))
 
@@ -122,9 +127,11 @@ def _logs(root: Message, name: str) -> Mapping[bytes, Log]:
         ids = {log_id} | ({protojson.octets(checkpoint, "keyId", f"{path}.checkpointKeyId")} if checkpoint else set())
         log = _log(instance, path, log_id, frozenset(known[:HINT_BYTES] for known in ids))
         for known in ids:
-            if known in found:
+            before = found.get(known)
+            if before is not None and not before.is_same(log):
                 raise FormatError(f"{path}: two logs have the id {known.hex()}")
-            found[known] = log
+            each = before.periods.each if before is not None else ()
+            found[known] = replace(log, periods=Periods((*each, *log.periods.each)))
     return MappingProxyType(found)
 
 
@@ -143,7 +150,7 @@ def _log(instance: Message, path: str, log_id: bytes, hints: frozenset[bytes]) -
         hints=hints,
         key=_key(protojson.octets(public, "rawBytes", f"{path}.publicKey"), details),
         key_details=details,
-        period=_period(public, f"{path}.publicKey"),
+        periods=Periods((_period(public, f"{path}.publicKey", of_key=True),)),
     )
 
 
@@ -174,5 +181,5 @@ def _authorities(root: Message, name: str, role: Role) -> tuple[Authority, ...]:
                 certificates.append(load_der_x509_certificate(content))
             except ValueError as error:
                 raise FormatError(f"{where}: not a certificate: {error}") from error
-        found.append(Authority(tuple(certificates), _period(instance, path), role))
+        found.append(Authority(tuple(certificates), _period(instance, path, of_key=False), role))
     return tuple(found)

@@ -45,8 +45,8 @@ def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key 'a' stands twice"),
-        ("x:\n  a: 1\n  'a': 3\n", 3, 3, "the key 'a' stands twice"),
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "a second 'a' in one mapping"),
+        ("x:\n  a: 1\n  'a': 3\n", 3, 3, "a second 'a' in one mapping"),
         ("a: &x 1\n", 1, 4, "an anchor (&x)"),
         ("a: [1]\nb: *a\n", 2, 4, "an alias (*a)"),
         ("a: !!str 1\n", 1, 4, "a tag"),

@@ -199,3 +199,15 @@ def test_a_signing_config_that_cannot_be_followed_is_refused(trust_config: Path,
     key = PemKey(ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(ConfigError, match="names no usable service"):
         anyio.run(partial(sign_release_with_key, build, key=key, trust_config=trust_config, demands=LOGGED))
+
+
+def test_a_signing_config_that_asks_for_several_logs_is_not_followed_by_half(trust_config: Path, build: Path) -> None:
+    body = json.loads(trust_config.read_text())
+    (log,) = body["signingConfig"]["rekorTlogUrls"]
+    body["signingConfig"].update(
+        rekorTlogUrls=[log, {**log, "operator": "other.test"}], rekorTlogConfig={"selector": "ALL"}
+    )
+    trust_config.write_text(json.dumps(body))
+    key = PemKey(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(ConfigError, match="entries in 2 transparency logs"):
+        anyio.run(partial(sign_release_with_key, build, key=key, trust_config=trust_config, demands=LOGGED))

@@ -136,6 +136,7 @@ def test_a_timestamp_authority_is_for_timestamps_alone(
     leaf = certificate("tsa", LEAF_KEY, issuer="root", by=ROOT_KEY, usage=usage, critical=critical)
     authority = Authority((leaf, *chain(root={"constraints": ca(0)})[1:]), ALWAYS, Role.STAMPING)
     assert (authority.flaw is None) is good
+    assert "ExtendedKeyUsage" not in (authority.flaw or "")
 
 
 @pytest.mark.parametrize(

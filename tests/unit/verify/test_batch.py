@@ -146,7 +146,7 @@ async def kill_when_busy(crew: Crew, *, often: int) -> None:
     killed: set[int] = set()
     while len(killed) < often:
         await anyio.sleep(0.02)
-        for pid in crew.pids - killed:
+        for pid in list(crew.pids - killed)[: often - len(killed)]:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
     while crew.pids & killed:  # noqa: ASYNC110 - as above

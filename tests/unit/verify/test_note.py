@@ -24,10 +24,19 @@ def test_a_checkpoint_is_read_with_its_signatures_and_extensions() -> None:
     assert (checkpoint.origin, checkpoint.size, checkpoint.root) == ("log.test - 7", 5, b"r" * 32)
     assert checkpoint.text == f"{TEXT}an extension\n".encode()
     assert [line.name for line in checkpoint.lines] == ["witness.test", "log.test"]
-    line = checkpoint.signed_by({b"hint"})
+    line = checkpoint.signed_by({b"hint"}, {"log.test"})
     assert line is not None
     assert (line.name, line.signature) == ("log.test", b"s" * 64)
-    assert checkpoint.signed_by({b"none"}) is None
+    assert checkpoint.signed_by({b"none"}, {"log.test"}) is None
+
+
+def test_a_signature_is_the_logs_by_name_and_hint() -> None:
+    namesake = LINE.replace("log.test", "other.test")
+    checkpoint = Checkpoint.parse(f"{TEXT}\n{namesake}{LINE}")
+    for names, found in (({"log.test"}, "log.test"), ({"other.test"}, "other.test"), ({"third.test"}, "other.test")):
+        line = checkpoint.signed_by({b"hint"}, names)
+        assert line is not None
+        assert line.name == found
 
 
 @pytest.mark.parametrize(

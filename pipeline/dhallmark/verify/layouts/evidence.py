@@ -22,6 +22,7 @@ from dhallmark.reasons import Reason
 from dhallmark.statement import LINK_V0_3, SLSA_PROVENANCE_V1, Statement
 from dhallmark.verify.layouts.model import Layout
 from dhallmark.verify.layouts.names import check_names
+from dhallmark.verify.listed import require_comparable
 from dhallmark.verify.refusal import Refusal, border
 
 MAX_ARTIFACTS = 16_384
@@ -97,6 +98,7 @@ def _read_provenance(statement: Statement, layout: Layout) -> StepRecord | None:
 
 
 def _record(name: str, materials: list[Any], statement: Statement, *, command: object) -> StepRecord:
+    require_comparable(statement)
     with border(Reason.STATEMENT_PREDICATE, f"the statement of step {name[:100]}"):
         if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
             raise Refusal(Reason.STATEMENT_PREDICATE, "the link's command is no list of strings")

@@ -29,6 +29,7 @@ from dhallmark.verify.layouts.functionaries import Identities, functionaries_of
 from dhallmark.verify.layouts.inspections import Product, inspect
 from dhallmark.verify.layouts.model import Inspection, Layout, Step
 from dhallmark.verify.layouts.names import check_names
+from dhallmark.verify.listed import require_count
 from dhallmark.verify.refusal import Refusal
 from dhallmark.verify.run import Run
 from dhallmark.verify.signers import count_signers
@@ -182,7 +183,7 @@ def _collect(
     by_name = {step.name: _Found(step=step) for step in layout.steps}
     for item in evidence:
         try:
-            _require_few_subjects(item, max_subjects)
+            require_count(item.statement, max_subjects)
             record = read_record(item.statement, layout)
         except Refusal as refusal:
             claimed = _claimed_step(item, layout)
@@ -201,16 +202,6 @@ def _collect(
             if len(found.candidates) <= MAX_RECORDS:
                 found.add(record, item.signatory, roles)
     return list(by_name.values())
-
-
-def _require_few_subjects(item: Evidence, most: int) -> None:
-    if len(item.statement.subjects) > most:
-        raise Refusal(
-            Reason.SUBJECT_TOO_MANY,
-            "the statement has too many subjects",
-            expected=str(most),
-            found=str(len(item.statement.subjects)),
-        )
 
 
 def _claimed_step(item: Evidence, layout: Layout) -> str | None:
