@@ -58,6 +58,11 @@ class Statement:
     foreign: tuple[str, ...] = ()
     """Of each subject that has no SHA-256 digest, and so is none of `subjects`, what to say of it."""
 
+    @property
+    def count(self) -> int:
+        """How many subjects it has, with those that have no SHA-256 digest."""
+        return len(self.subjects) + len(self.foreign)
+
     @classmethod
     def build(cls, *, predicate_type: str, subjects: Sequence[Subject], predicate: Mapping[str, Any]) -> Statement:
         """A new statement in its one encoding: sorted keys, no white space. Raises FormatError without subjects."""

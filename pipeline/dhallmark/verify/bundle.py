@@ -178,7 +178,10 @@ class _Verification:
         self.payload = envelope.payload
         if self.layout:
             return
-        self.statement = run.step("statement", lambda: _read_statement(envelope.payload))
+        self.statement = statement = run.step("statement", lambda: _read_statement(envelope.payload))
+        # A policy may allow fewer and counts again, for a check of its own.
+        if statement is not None and statement.count > MAX_SUBJECTS:
+            run.step("subject.count", lambda: require_count(statement, MAX_SUBJECTS))
 
     def _verify_message(
         self, signature: MessageSignature, signer: _Signer | None, message: Digest | bytes | None
@@ -350,11 +353,9 @@ def _require_payload_type(payload_type: str) -> None:
 def _read_statement(payload: bytes) -> Statement:
     with border(Reason.STATEMENT_MALFORMED, "statement"):
         try:
-            statement = Statement.parse(payload, foreign=True)
+            return Statement.parse(payload, foreign=True)
         except DigestAlgorithmError as error:
             raise Refusal(Reason.SUBJECT_ALGORITHM, error.message) from error
-        require_count(statement, MAX_SUBJECTS)
-        return statement
 
 
 def _find_message(signature: MessageSignature, message: Digest | bytes | None) -> Content:

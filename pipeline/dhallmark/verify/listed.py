@@ -9,10 +9,12 @@ from dhallmark.verify.refusal import Refusal
 
 def require_count(statement: Statement, most: int) -> None:
     """Refuse a statement about more than `most` subjects (P8)."""
-    count = len(statement.subjects) + len(statement.foreign)
-    if count > most:
+    if statement.count > most:
         raise Refusal(
-            Reason.SUBJECT_TOO_MANY, "the statement has too many subjects", expected=str(most), found=str(count)
+            Reason.SUBJECT_TOO_MANY,
+            "the statement has too many subjects",
+            expected=str(most),
+            found=str(statement.count),
         )
 
 
