@@ -67,7 +67,7 @@ fuzz: ## Mutants of bundles, layouts and policies, FUZZ times as many as `make u
 		tests/unit/verify/layouts/test_properties.py tests/unit/config/test_policy_fuzz.py $(PYTEST_ARGS)
 
 .PHONY: servers
-servers: tools ## The tests of `component` and `dagger` beside each other, since both mostly wait
+servers: tools ## The tests of `component` and `dagger` beside each other, in one run
 	@$(TOOLS)
 	$(call RUN,-n 6 --no-loadscope-reorder tests/dagger tests/docs tests/component)
 

@@ -18,7 +18,10 @@ from dhallmark.cli.app import _leaves
 
 RUN_AGAIN = 75
 """Exit code of such a run: EX_TEMPFAIL of sysexits.h. The Makefile knows it."""
-_NOT_STARTED = re.compile("unable to start container process: waiting for init|runc delete container.*does not exist")
+_NOT_STARTED = re.compile(
+    "unable to start container process: waiting for init preliminary setup"
+    "|runc delete container.*container does not exist"
+)
 """What runc, and the engine that called it, say where a container died before it ran anything: seen once in many
 thousands, and no result of ours."""
 

@@ -123,7 +123,7 @@ def _require_issuer(certificate: Certificate, *, below: int) -> None:
 
 
 def _require_stamping(certificate: Certificate) -> None:
-    """Raises FormatError or ExtensionNotFound unless its key is for timestamps alone (RFC 3161, section 2.3)."""
+    """Raises FormatError unless its key is for timestamps alone (RFC 3161, section 2.3)."""
     try:
         usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage)
     except ExtensionNotFound as error:

@@ -315,7 +315,8 @@ def _verify_message_signature(key: Key, signature: MessageSignature, signed: Con
     try:
         return _verify_signature(key, signature.signature, signed)
     except Refusal as refusal:
-        if isinstance(key.public, ed25519.Ed25519PublicKey) and signature.algorithm == "SHA2_512":
+        hashed = isinstance(key.public, ed25519.Ed25519PublicKey) and signature.algorithm == "SHA2_512"
+        if hashed and refusal.reason is Reason.SIGNATURE_INVALID:
             raise Refusal(
                 Reason.FORMAT_UNSUPPORTED,
                 "a signature that is not pure Ed25519, and Ed25519ph, over a SHA-512, is not read",

@@ -233,9 +233,7 @@ def _message_signature(message: Message) -> MessageSignature:
     if not signature:
         raise Refusal(Reason.BUNDLE_MALFORMED, "messageSignature: the signature is empty")
     path = "messageSignature.messageDigest"
-    claimed = protojson.child(message, "messageDigest", "messageSignature", _MESSAGE_DIGEST)
-    if claimed is None:
-        return MessageSignature(signature=signature, algorithm=None, digest=b"")
+    claimed = protojson.child(message, "messageDigest", "messageSignature", _MESSAGE_DIGEST) or {}
     algorithm, digest = protojson.string(claimed, "algorithm", path), protojson.octets(claimed, "digest", path)
     if algorithm in _NO_HASH and not digest:
         # cosign writes an empty message where Ed25519 signs the bytes themselves.

@@ -51,21 +51,21 @@ def verify_embedded_scts(
                 continue
             _verify(sct, certificate, issuer_key_hash, log, signed_at)
             promised.add(log.log_id)
-        if len(promised) < least and outside is not None:
+        if len(promised) >= least:
+            return len(promised)
+        if outside is not None:
             raise Refusal(
                 Reason.CERTIFICATE_SCT,
                 "the SCT was signed when the log's key was not valid",
                 expected=str(outside[0].periods),
                 found=outside[1].isoformat(),
             )
-        if len(promised) < least:
-            raise Refusal(
-                Reason.CERTIFICATE_SCT,
-                "the certificate has too few SCTs of logs that are trusted",
-                expected=str(least),
-                found=str(len(promised)),
-            )
-        return len(promised)
+        raise Refusal(
+            Reason.CERTIFICATE_SCT,
+            "the certificate has too few SCTs of logs that are trusted",
+            expected=str(least),
+            found=str(len(promised)),
+        )
 
 
 def _embedded(extensions: Extensions) -> Sequence[SignedCertificateTimestamp]:

@@ -35,10 +35,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MESSAGE = b"the bytes of a file"
+ED25519 = ed25519.Ed25519PrivateKey.generate()
+TRUSTED = ManagedKey.parse(ED25519.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 SHA256, SHA512 = {"sha256": Digest.of(b"web").hex}, {"sha512": "ab" * 64}
 
 
-def verify(bundle: Json, trust: TrustRoot, message: bytes | None = None, **how: Any) -> BundleResult:  # noqa: ANN401
+def verify(
+    bundle: Json,
+    trust: TrustRoot,
+    message: Digest | bytes | None = None,
+    **how: Any,  # noqa: ANN401
+) -> BundleResult:
     how.setdefault("demands", Demands(kinds=frozenset(SignatureKind)))
     return verify_bundle(json.dumps(bundle).encode(), Terms(trust, **how), message=message)
 
@@ -59,18 +66,14 @@ def statement(*digests: Json, predicate_type: str = SLSA_PROVENANCE_V1, **predic
     "said", [{}, {"algorithm": "HASH_ALGORITHM_UNSPECIFIED"}, {"algorithm": "HASH_ALGORITHM_UNSPECIFIED", "digest": ""}]
 )
 def test_cosigns_empty_digest_of_what_ed25519_signs_is_none(instance: Instance, said: Json) -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
-    trusted = ManagedKey.parse(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    bundle = instance.sign_message(MESSAGE, key=key)
+    bundle = instance.sign_message(MESSAGE, key=ED25519)
     bundle["messageSignature"]["messageDigest"] = said
     for message, reasons in ((MESSAGE, set()), (b"other bytes", {Reason.SIGNATURE_INVALID, Reason.LOG_ENTRY_MISMATCH})):
-        assert verify(bundle, instance.trust(), message, keys=[trusted]).verdict.reasons == reasons
+        assert verify(bundle, instance.trust(), message, keys=[TRUSTED]).verdict.reasons == reasons
 
 
 def test_ed25519ph_is_told_from_a_forgery(instance: Instance) -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
-    trusted = ManagedKey.parse(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    bundle = instance.sign_message(MESSAGE, key=key, kind=None)
+    bundle = instance.sign_message(MESSAGE, key=ED25519, kind=None)
     digest = Digest.of(MESSAGE)
     bundle["messageSignature"] = {
         "signature": base64.b64encode(b"s" * 64).decode(),
@@ -80,13 +83,17 @@ def test_ed25519ph_is_told_from_a_forgery(instance: Instance) -> None:
         },
     }
     demands = Demands(kinds=frozenset(SignatureKind), log_entries=0, scts=0)
-    result = verify(bundle, instance.trust(), MESSAGE, keys=[trusted], demands=demands)
+    result = verify(bundle, instance.trust(), MESSAGE, keys=[TRUSTED], demands=demands)
     assert result.verdict.reasons == {Reason.FORMAT_UNSUPPORTED}
+    assert "Ed25519ph" in str(result.verdict.to_json())
+    # Where the bytes are not there, nothing was tried.
+    by_digest = verify(bundle, instance.trust(), digest, keys=[TRUSTED], demands=demands)
+    assert "needs the bytes" in str(by_digest.verdict.to_json())
     bundle["messageSignature"]["messageDigest"] = {
         "algorithm": "SHA2_256",
         "digest": base64.b64encode(bytes.fromhex(digest.hex)).decode(),
     }
-    result = verify(bundle, instance.trust(), MESSAGE, keys=[trusted], demands=demands)
+    result = verify(bundle, instance.trust(), MESSAGE, keys=[TRUSTED], demands=demands)
     assert result.verdict.reasons == {Reason.SIGNATURE_INVALID}
 
 
